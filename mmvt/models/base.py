@@ -1,0 +1,60 @@
+"""The contract of model parts: encoders → trunk → head, joined by named ports.
+
+A part is a ``torch.nn.Module`` whose ``forward`` takes tensors by keyword and returns a dict.
+The names of ``forward``'s parameters are what it *consumes* (a parameter with a default is
+optional); the class attribute ``produces`` names what it returns. A batch starts with the wire
+keys of :mod:`mmvt.processors.base`; every part adds its outputs to them.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+
+def consumed_ports(part: type | object) -> tuple[list[str], list[str]]:
+    """Return the (required, optional) port names of a part's or a loss's ``forward``."""
+    parameters = inspect.signature(getattr(part, "forward")).parameters.values()  # noqa: B009
+    named = [p for p in parameters if p.name != "self" and p.kind is not p.VAR_KEYWORD]
+    required = [p.name for p in named if p.default is p.empty]
+    return required, [p.name for p in named if p.default is not p.empty]
+
+
+class Part(nn.Module):
+    """A module with ports; the base of :class:`Encoder`, :class:`Trunk` and :class:`Head`."""
+
+    produces: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def forward(self, **tensors: Tensor) -> dict[str, Tensor]:
+        """Return the tensors named by ``produces``; parameter names are the consumed ports."""
+        raise NotImplementedError
+
+
+class Encoder(Part):
+    """Turns the features of one modality into token embeddings of the trunk's width."""
+
+
+class Trunk(Part):
+    """Turns token embeddings and masks into hidden states.
+
+    Attributes:
+        hidden_size: width of the token embeddings it takes and of the states it returns.
+    """
+
+    hidden_size: int
+
+
+class Head(Part):
+    """Turns hidden states into what a loss or a predictor needs.
+
+    Attributes:
+        defaults: what a project uses unless it sets it: plugin names by slot, such as
+            ``{"loss": "SymmetricNCE", "layout": "VideoTextLayout", "predictor": ..., "metric": ...}``.
+    """
+
+    defaults: ClassVar[Mapping[str, str]] = {}

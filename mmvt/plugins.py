@@ -1,0 +1,186 @@
+"""Where every plugin lives: the one table from a name in a YAML to a class.
+
+A plugin is found in one of three places: the table below, the ``mmvt.<kind>`` entry points of an
+installed package, or a file listed under ``plugins:`` in a project YAML, all of whose classes that
+extend a kind's base are taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import logging
+import sys
+from collections.abc import Iterable, Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from mmvt.errors import PluginError
+from mmvt.registry import Registry
+
+logger = logging.getLogger(__name__)
+
+KINDS: dict[str, tuple[str, dict[str, str]]] = {
+    "meta_processor": (
+        "mmvt.processors.base:MetaProcessor",
+        {
+            "CaptionMetaProcessor": "mmvt.processors.meta.captions",
+            "How2MetaProcessor": "mmvt.processors.meta.how2",
+        },
+    ),
+    "video_processor": (
+        "mmvt.processors.base:VideoProcessor",
+        {
+            "StoreVideoProcessor": "mmvt.processors.video.store",
+            "NpyVideoProcessor": "mmvt.processors.video.npy",
+        },
+    ),
+    "text_processor": (
+        "mmvt.processors.base:TextProcessor",
+        {
+            "CaptionTextProcessor": "mmvt.processors.text.captions",
+            "ShardedTextProcessor": "mmvt.processors.text.shards",
+        },
+    ),
+    "sampler": (
+        "mmvt.processors.base:Sampler",
+        {
+            "WholeSampler": "mmvt.processors.sampling",
+            "FixedLenSampler": "mmvt.processors.sampling",
+            "OverlappedSampler": "mmvt.processors.sampling",
+        },
+    ),
+    "layout": (
+        "mmvt.processors.base:Layout",
+        {"VideoTextLayout": "mmvt.processors.layout"},
+    ),
+    "aligner": (
+        "mmvt.processors.base:Aligner",
+        {
+            "SampledAligner": "mmvt.processors.aligners.sampled",
+            "FixedLenAligner": "mmvt.processors.aligners.sampled",
+            "OverlappedAligner": "mmvt.processors.aligners.sampled",
+            "PairAligner": "mmvt.processors.aligners.pair",
+        },
+    ),
+    "encoder": ("mmvt.models.base:Encoder", {"VideoTokenMLP": "mmvt.models.encoders"}),
+    "trunk": ("mmvt.models.base:Trunk", {"SeparateTrunk": "mmvt.models.bert"}),
+    "head": ("mmvt.models.base:Head", {"ContrastiveHead": "mmvt.models.heads.contrastive"}),
+    "loss": (
+        "mmvt.losses.base:Loss",
+        {
+            "SymmetricNCE": "mmvt.losses.contrastive",
+            "TextToVideoNCE": "mmvt.losses.contrastive",
+            "VideoToTextNCE": "mmvt.losses.contrastive",
+            "NCE": "mmvt.losses.contrastive",
+        },
+    ),
+    "task": ("mmvt.tasks.task:Task", {"Task": "mmvt.tasks.task"}),
+    "predictor": (
+        "mmvt.evaluators.base:Predictor",
+        {"RetrievalPredictor": "mmvt.evaluators.predictors.retrieval"},
+    ),
+    "metric": (
+        "mmvt.evaluators.base:Metric",
+        {"RetrievalMetric": "mmvt.evaluators.metrics.retrieval"},
+    ),
+    "feature_encoder": (
+        "mmvt.features.base:FeatureEncoder",
+        {
+            "EfficientNetLite0": "mmvt.features.efficientnet",
+            "HFVisionEncoder": "mmvt.features.hf",
+        },
+    ),
+}
+
+
+class Plugins:
+    """One registry a kind; made anew for every configuration, so that nothing is global."""
+
+    def __init__(self) -> None:
+        self.registries: dict[str, Registry[Any]] = {}
+        for kind, (base, builtin) in KINDS.items():
+            installed = {e.name: e.module for e in entry_points(group=f"mmvt.{kind}")}
+            self.registries[kind] = Registry(kind.replace("_", " "), base, installed | builtin)
+
+    def get(self, kind: str, name: str) -> type:
+        """Return the class of a plugin.
+
+        Raises:
+            PluginError: no plugin of that kind has that name.
+        """
+        return self.registries[kind].get(name)
+
+    def kind_of(self, base: object) -> str | None:
+        """Return the kind whose contract is the class ``base``, or None."""
+        if not inspect.isclass(base):
+            return None
+        reference = f"{base.__module__}:{base.__qualname__}"
+        return next((kind for kind, (ref, _) in KINDS.items() if ref == reference), None)
+
+    def add_file(self, path: Path) -> list[str]:
+        """Import a user's file and add the plugins defined in it; return their names.
+
+        Raises:
+            PluginError: the file is missing, cannot be imported, or defines no plugin.
+        """
+        logger.info("importing plugins from %s", path)
+        module = _import_file(path)
+        added = []
+        for cls in _classes_of(module):
+            for registry in self.registries.values():
+                if issubclass(cls, registry.base):
+                    registry.add(cls)
+                    added.append(cls.__name__)
+        if not added:
+            raise PluginError(f"{path} defines no plugin (a class that extends a base of mmvt)")
+        return added
+
+
+def load_plugins(files: Iterable[Path] = ()) -> Plugins:
+    """Return the plugins of mmvt and of installed packages, and those of ``files``.
+
+    Raises:
+        PluginError: a file is missing, fails to import, or takes a name that is in use.
+    """
+    plugins = Plugins()
+    for path in files:
+        plugins.add_file(path)
+    return plugins
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise PluginError(f"plugin file {path} does not exist")
+    # the same file gives the same module name in every process, so data workers can unpickle it
+    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
+    name = f"mmvt_plugin_{path.stem}_{digest}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise PluginError(f"plugin file {path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise PluginError(
+            f"plugin file {path} fails to import: {type(error).__name__}: {error}"
+        ) from error
+    return module
+
+
+def _classes_of(module: ModuleType) -> Iterator[type]:
+    for value in vars(module).values():
+        if (
+            inspect.isclass(value)
+            and value.__module__ == module.__name__
+            and not inspect.isabstract(value)
+            and not value.__name__.startswith("_")
+        ):
+            yield value

@@ -1,0 +1,146 @@
+"""The data story: MetaProcessor → VideoProcessor + TextProcessor → Aligner → example.
+
+Wire keys of an example and of a batch (B = batch, V = ``max_video_len``, L = ``max_len``):
+
+===============  ============================  ====================================================
+key              shape and type                meaning
+===============  ============================  ====================================================
+``vfeats``       (B, V, D) or (B, V, G, D)     video features; one row, or a grid of G rows, a step
+``vmasks``       (B, V) bool                   true where a feature is real
+``caps``         (B, L - V) int64              ``[CLS] [SEP] w1 … wn [SEP] [PAD] …``; the first
+                                               ``[SEP]`` belongs to the video
+``cmasks``       (B, L - V) bool               true up to and including the last ``[SEP]``
+``text_label``   (B, L - V) int64              targets of masked or generated tokens, -100 elsewhere
+``video_label``  (B, V) bool                   true where a frame is masked
+``video_id``     list of B str                 id of the video
+===============  ============================  ====================================================
+
+Source: VideoCLIP (arXiv 2109.14084) and VLM (ACL Findings 2021), whose checkpoints and shards use
+these names.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+Example = dict[str, Any]
+
+WIRE_KEYS = ("vfeats", "vmasks", "caps", "cmasks", "text_label", "video_label")
+
+
+@dataclass(frozen=True)
+class TextClips:
+    """Captions of one text id, in time order.
+
+    Attributes:
+        start: (n,) start of each caption in seconds.
+        end: (n,) end in seconds; ``inf`` = until the end of the video.
+        cap: token ids of each caption, without special tokens.
+    """
+
+    start: Float[np.ndarray, " n"]
+    end: Float[np.ndarray, " n"]
+    cap: list[list[int]]
+
+    def __len__(self) -> int:
+        return len(self.cap)
+
+    def scaled(self, factor: float) -> TextClips:
+        """Return the same captions with times multiplied, such as seconds to feature steps."""
+        return TextClips(self.start * factor, self.end * factor, self.cap)
+
+
+class MetaProcessor(ABC):
+    """Lists the examples of one split of a dataset."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of examples."""
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> tuple[str, Any]:
+        """Return the (video id, text id) of an example."""
+
+
+class VideoProcessor(ABC):
+    """Loads the features of a video.
+
+    Attributes:
+        fps: feature steps a second; captions are scaled by it before they reach the aligner.
+    """
+
+    fps: float = 1.0
+
+    @abstractmethod
+    def __call__(self, video_id: str) -> Float[np.ndarray, "steps *grid dim"]:
+        """Return the features of a video, one row (or one grid of rows) a step.
+
+        Raises:
+            StoreError: the video has no features.
+        """
+
+
+class TextProcessor(ABC):
+    """Loads and tokenises the captions of a text id."""
+
+    @abstractmethod
+    def __call__(self, text_id: Any) -> TextClips:
+        """Return the captions behind a text id.
+
+        Raises:
+            DataError: the id is unknown.
+        """
+
+
+class Layout(ABC):
+    """Writes sampled features and tokens into the fixed shapes of the wire keys."""
+
+    @abstractmethod
+    def __call__(
+        self, video_features: Float[np.ndarray, "steps *grid dim"], text_ids: list[int]
+    ) -> dict[str, Tensor]:
+        """Return the padded tensors of one example."""
+
+
+class Sampler(ABC):
+    """Chooses which part of a video and which of its captions make one example."""
+
+    @abstractmethod
+    def __call__(
+        self, clips: TextClips, num_steps: int, rng: np.random.Generator
+    ) -> tuple[slice, slice]:
+        """Return the (video steps, captions) of one example, as slices with exclusive ends."""
+
+
+class Aligner(ABC):
+    """Makes one training example of the features and the captions of a video.
+
+    Attributes:
+        produces: keys of an example beside the wire keys, for a model that asks for them.
+    """
+
+    produces: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def __call__(
+        self,
+        video_id: str,
+        video_features: Float[np.ndarray, "steps *grid dim"],
+        clips: TextClips,
+        rng: np.random.Generator,
+    ) -> Mapping[str, Any]:
+        """Return the wire keys of one example.
+
+        Args:
+            video_id: id of the video, for messages and for the example.
+            video_features: all features of the video.
+            clips: its captions, with times in feature steps.
+            rng: the generator of this example; the only source of chance.
+        """
