@@ -1,0 +1,61 @@
+"""fairseq's view of a loss: the criterion ``mmloss``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fairseq.criterions import FairseqCriterion, register_criterion
+from fairseq.dataclass import FairseqDataclass
+from fairseq.logging import metrics
+from torch import Tensor
+
+from mmvt.fairseq.model import FairseqMultimodalModel
+from mmvt.fairseq.task import FairseqMultimodalTask
+
+
+@dataclass
+class MMLossConfig(FairseqDataclass):
+    """Options of ``mmloss``: none, the recipe says it all."""
+
+
+@register_criterion("mmloss", dataclass=MMLossConfig)
+class FairseqMultimodalCriterion(FairseqCriterion):
+    """Computes the recipe's loss; a batch counts as one sample, as its loss is a mean.
+
+    Args:
+        task: the task whose recipe names the loss.
+    """
+
+    def __init__(self, task: FairseqMultimodalTask) -> None:
+        super().__init__(task)
+        self.loss = task.recipe.loss()
+
+    @classmethod
+    def build_criterion(
+        cls, cfg: MMLossConfig, task: FairseqMultimodalTask
+    ) -> FairseqMultimodalCriterion:
+        """Return the criterion of the task's recipe."""
+        return cls(task)
+
+    def forward(
+        self, model: FairseqMultimodalModel, sample: Mapping[str, Any]
+    ) -> tuple[Tensor, int, dict[str, Any]]:
+        """Return (loss, 1, what to log); ``sample`` is not changed."""
+        loss, _ = self.task.task.compute(model, self.loss, sample)
+        examples = len(sample["video_id"])
+        log = {"loss": loss.detach(), "sample_size": 1, "nsentences": examples, "ntokens": examples}
+        return loss, 1, log
+
+    @classmethod
+    def reduce_metrics(cls, logging_outputs: list[dict[str, Any]]) -> None:
+        """Log the mean loss of all workers' batches."""
+        total = sum(float(log["loss"]) for log in logging_outputs)
+        count = sum(log["sample_size"] for log in logging_outputs)
+        metrics.log_scalar("loss", total / count if count else 0.0, count, round=4)
+
+    @staticmethod
+    def logging_outputs_can_be_summed() -> bool:
+        """Return True: every logged value is a sum over batches."""
+        return True

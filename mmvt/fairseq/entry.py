@@ -1,0 +1,79 @@
+"""Trains a recipe through fairseq, in one process or as one of torchrun's."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import fairseq_cli.train
+import torch
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+from fairseq.distributed import utils as distributed_utils
+from omegaconf import DictConfig, open_dict
+
+from mmvt.config.merge import to_yaml
+from mmvt.config.recipe import Recipe
+
+# imported to register mmtask, mmarch and mmloss; fairseq's --user-dir would do nothing by now
+from mmvt.fairseq import arguments, criterion, model, task  # noqa: F401
+from mmvt.fairseq.trainer import MultimodalTrainer
+from mmvt.files import atomic_write_text
+
+logger = logging.getLogger(__name__)
+
+
+def train(path: Path, overrides: Sequence[str] = (), *, trust_code: bool = False) -> None:
+    """Train the recipe of a task YAML until its last epoch or update; resume if it was begun.
+
+    Args:
+        path: the task YAML.
+        overrides: ``key.sub=value`` arguments.
+        trust_code: trust included files as well (see :mod:`mmvt.config.compose`).
+
+    Raises:
+        ConfigError: with every problem of the YAML, before data or device is touched.
+        MMVTError: data is missing or wrong.
+    """
+    recipe = Recipe.load(path, overrides, trust_code=trust_code)
+    args = arguments.parse(
+        recipe.fairseq, str(path), json.dumps(list(overrides)), trust_code=trust_code
+    )
+    cfg = convert_namespace_to_omegaconf(args)
+    join_workers(cfg)
+    if cfg.distributed_training.distributed_rank == 0:
+        folder = Path(cfg.checkpoint.save_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        atomic_write_text(folder / "config.yaml", to_yaml(recipe.layer.data))
+    # fairseq's main constructs its trainer by this name
+    fairseq_cli.train.Trainer = MultimodalTrainer
+    distributed_utils.call_main(cfg, fairseq_cli.train.main)
+
+
+def join_workers(cfg: DictConfig) -> None:
+    """Make fairseq one worker of the job that torchrun's environment describes.
+
+    fairseq takes its world size from the number of GPUs: on a CPU, torchrun's N processes would be
+    N trainings of their own that overwrite each other's checkpoints.
+
+    Args:
+        cfg: fairseq's configuration; its ``distributed_training`` is changed.
+    """
+    workers = int(os.environ.get("WORLD_SIZE", "1"))
+    use_cuda = torch.cuda.is_available() and not cfg.common.cpu
+    settings: dict[str, Any] = {
+        "distributed_world_size": workers,
+        "distributed_rank": int(os.environ.get("RANK", "0")),
+        "device_id": int(os.environ.get("LOCAL_RANK", "0")) if use_cuda else 0,
+        "distributed_no_spawn": True,
+        "distributed_backend": "nccl" if use_cuda else "gloo",
+        "distributed_init_method": "env://" if workers > 1 else None,
+    }
+    if not use_cuda:
+        settings["ddp_backend"] = "legacy_ddp"  # torch's wrapper is given a GPU's number by fairseq
+    with open_dict(cfg.distributed_training):
+        cfg.distributed_training.update(settings)
+    logger.info("worker %d of %d", settings["distributed_rank"], workers)

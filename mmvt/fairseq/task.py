@@ -1,0 +1,50 @@
+"""fairseq's view of a recipe: the task ``mmtask``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fairseq.dataclass import FairseqDataclass
+from fairseq.tasks import FairseqTask, register_task
+from omegaconf import MISSING
+
+from mmvt.config.recipe import Recipe
+from mmvt.fairseq.dataset import FairseqMultimodalDataset
+
+
+@dataclass
+class MMTaskConfig(FairseqDataclass):
+    """Options of ``mmtask``."""
+
+    recipe: str = field(default=MISSING, metadata={"help": "task YAML"})
+    overrides: str = field(default="[]", metadata={"help": "JSON list of key.sub=value"})
+    trust_code: bool = field(default=False, metadata={"help": "trust included files as well"})
+    # persistent workers would keep the first epoch's copy of the dataset, and repeat its draws
+    reuse_dataloader: bool = field(default=False, metadata={"help": "leave off"})
+    persistent_workers: bool = field(default=False, metadata={"help": "leave off"})
+
+
+@register_task("mmtask", dataclass=MMTaskConfig)
+class FairseqMultimodalTask(FairseqTask):
+    """Builds datasets of a recipe and hands batches to its task."""
+
+    def __init__(self, cfg: MMTaskConfig) -> None:
+        super().__init__(cfg)
+        self.recipe = Recipe.load(
+            Path(cfg.recipe), json.loads(cfg.overrides), trust_code=cfg.trust_code
+        )
+        self.task = self.recipe.task()
+
+    def load_dataset(self, split: str, *_: Any, **__: Any) -> None:
+        """Load a split once; fairseq asks again every epoch."""
+        if split not in self.datasets:
+            self.datasets[split] = FairseqMultimodalDataset(
+                self.recipe.dataset(split), self.recipe.seed, shuffle=split == "train"
+            )
+
+    def max_positions(self) -> None:
+        """Return None: layouts cut examples to size."""
+        return None

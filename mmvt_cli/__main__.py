@@ -1,0 +1,62 @@
+"""``mmvt SUBCOMMAND …``: finds the module of a subcommand and runs it."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from mmvt.errors import did_you_mean
+
+COMMANDS = {
+    "setup": ("mmvt_cli.setup", "install what training, the demo or development need"),
+    "demo data": ("mmvt_cli.demo_data", "make the procedural corpus and its features"),
+    "extract": ("mmvt_cli.extract", "turn video files into features"),
+    "launch": ("mmvt_cli.launch", "run a project YAML (the same as locallaunch.py)"),
+    "train": ("mmvt_cli.train", "train one task YAML in this process"),
+    "predict": ("mmvt_cli.predict", "evaluate one task YAML"),
+    "describe": ("mmvt_cli.describe", "list plugins, their fields, types and defaults"),
+    "check": ("mmvt_cli.check", "build every part of task YAMLs on the CPU"),
+    "init": ("mmvt_cli.init", "write a starter project into a folder"),
+}
+
+
+def usage() -> str:
+    """Return the list of subcommands."""
+    width = max(len(name) for name in COMMANDS)
+    lines = [f"  {name:<{width}}  {about}" for name, (_, about) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: mmvt SUBCOMMAND ...",
+            "",
+            "Features from video files, training, evaluation and search.",
+            "",
+            *lines,
+            "",
+            "examples:",
+            "  mmvt demo data",
+            "  mmvt launch projects/pretrain.yaml --jobtype local_single",
+            "  mmvt describe aligner OverlappedAligner",
+            "",
+            "mmvt SUBCOMMAND --help says more.",
+        ]
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the subcommand named by the first arguments; return its exit code."""
+    words = sys.argv[1:] if argv is None else argv
+    if not words or words[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    for length in (2, 1):
+        name = " ".join(words[:length])
+        if name in COMMANDS and len(words) >= length:
+            module = importlib.import_module(COMMANDS[name][0])
+            return int(module.main(words[length:]))
+    hint = did_you_mean(words[0], [name.split()[0] for name in COMMANDS])
+    print(f"error: mmvt has no subcommand {words[0]!r}{hint}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,33 @@
+"""What every command shares: how errors end it."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import sys
+from collections.abc import Callable
+
+from mmvt.errors import MMVTError
+
+Main = Callable[[list[str] | None], int]
+
+
+def cli_errors(main: Main) -> Main:
+    """Return ``main`` with mmvt's own errors printed in one piece and turned into exit code 2."""
+
+    @functools.wraps(main)
+    def wrapped(argv: list[str] | None = None) -> int:
+        level = os.environ.get("MMVT_LOGLEVEL", "INFO").upper()
+        logging.basicConfig(level=level, format="%(asctime)s | %(levelname)s | %(name)s | %(message)s")
+        try:
+            return main(argv)
+        except MMVTError as error:
+            lines = str(error).splitlines() or [type(error).__name__]
+            for line in lines:
+                print(f"error: {line}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            return 130
+
+    return wrapped

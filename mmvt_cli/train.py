@@ -1,0 +1,40 @@
+"""Trains one task YAML through fairseq; locallaunch.py starts this, alone or under torchrun."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mmvt.errors import require_package
+from mmvt_cli._cli import cli_errors
+
+EXAMPLES = """\
+examples:
+  mmvt train projects/pretrain/videoclip.yaml
+  mmvt train projects/pretrain/videoclip.yaml fairseq.optimization.max_epoch=1
+  torchrun --standalone --nproc_per_node=2 -m mmvt_cli.train projects/pretrain/videoclip.yaml
+"""
+
+
+@cli_errors
+def main(argv: list[str] | None = None) -> int:
+    """Train; return 0 when the last epoch or update is reached."""
+    parser = argparse.ArgumentParser(
+        prog="mmvt train",
+        description="Train one task YAML; a run that was begun is resumed.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("task", type=Path, help="a task YAML, such as locallaunch.py writes")
+    parser.add_argument("overrides", nargs="*", metavar="key.sub=value", help="changes to the YAML")
+    parser.add_argument("--trust-code", action="store_true", help="trust included files as well")
+    args = parser.parse_intermixed_args(argv)
+    require_package("fairseq", "train")
+    from mmvt.fairseq.entry import train
+
+    train(args.task, args.overrides, trust_code=args.trust_code)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
