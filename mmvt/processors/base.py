@@ -22,7 +22,7 @@ these names.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -115,8 +115,8 @@ class Sampler(ABC):
     @abstractmethod
     def __call__(
         self, clips: TextClips, num_steps: int, rng: np.random.Generator
-    ) -> tuple[slice, slice]:
-        """Return the (video steps, captions) of one example, as slices with exclusive ends."""
+    ) -> tuple[slice, Sequence[int]]:
+        """Return the (video steps, captions) of one example: a slice, and caption numbers."""
 
 
 class Aligner(ABC):
