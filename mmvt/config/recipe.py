@@ -34,8 +34,9 @@ SECTIONS = (
     "plugins",
     "project_dir",
     "base_dir",
+    "prepare",
 )
-PASSED_THROUGH = ("fairseq", "plugins", "project_dir", "base_dir")
+PASSED_THROUGH = ("fairseq", "plugins", "project_dir", "base_dir", "prepare")
 
 
 @dataclass
