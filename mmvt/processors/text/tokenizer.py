@@ -1,0 +1,70 @@
+"""Tokenizers by name or folder, found without network and without running foreign code."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from mmvt.errors import ConfigError, MissingWeightsError
+
+
+class SpecialIds(NamedTuple):
+    """Ids of the special tokens of a BERT-like vocabulary."""
+
+    cls: int
+    sep: int
+    pad: int
+    mask: int
+
+
+@lru_cache(maxsize=8)
+def load_tokenizer(bert_name: str) -> PreTrainedTokenizerBase:
+    """Return a tokenizer; the same object for the same name.
+
+    It is looked for in ``pretrained_models/<bert_name>``, then at the path ``bert_name``, then in
+    the local Hugging Face cache. Nothing is downloaded and no code beside it is run.
+
+    Raises:
+        MissingWeightsError: none of the three places holds it; the message says what to put where.
+    """
+    kept = Path("pretrained_models", bert_name)
+    absent = (
+        f"no tokenizer {bert_name!r}: put its config.json, tokenizer_config.json and vocab.txt or "
+        f"tokenizer.json into {kept}, or give a folder that holds them"
+    )
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            str(kept) if kept.is_dir() else bert_name,
+            local_files_only=True,
+            trust_remote_code=False,
+        )
+    except (OSError, ValueError) as error:
+        raise MissingWeightsError(f"{absent} ({str(error).strip().splitlines()[0]})") from error
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+        # transformers makes an empty vocabulary of a folder without one
+        raise MissingWeightsError(f"{absent} (its vocabulary is empty)")
+    return tokenizer
+
+
+def special_ids(tokenizer: PreTrainedTokenizerBase) -> SpecialIds:
+    """Return the ids of [CLS], [SEP], [PAD] and [MASK].
+
+    Raises:
+        ConfigError: the tokenizer lacks one of them, as those of decoder-only models do.
+    """
+    ids = {
+        "[CLS]": tokenizer.cls_token_id,
+        "[SEP]": tokenizer.sep_token_id,
+        "[PAD]": tokenizer.pad_token_id,
+        "[MASK]": tokenizer.mask_token_id,
+    }
+    missing = [token for token, index in ids.items() if index is None]
+    if missing:
+        raise ConfigError(
+            f"the tokenizer {tokenizer.name_or_path!r} has no {', '.join(missing)}; "
+            "bert_name must name one of a BERT-like model"
+        )
+    return SpecialIds(*ids.values())
