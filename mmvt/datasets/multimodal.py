@@ -1,0 +1,140 @@
+"""A dataset is four processors: what there is, its video, its text, and how the two are aligned."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Container, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from mmvt.errors import DataError, MMVTError
+from mmvt.processors.base import (
+    Aligner,
+    Example,
+    MetaProcessor,
+    TextClips,
+    TextProcessor,
+    VideoProcessor,
+)
+from mmvt.seeding import generator
+
+logger = logging.getLogger(__name__)
+
+
+class MultimodalDataset(Dataset[Example]):
+    """The examples of one split; every example is a pure function of (seed, epoch, index).
+
+    Args:
+        meta_processor: lists (video id, text id).
+        video_processor: loads the features of a video. Where it can tell which videos it holds
+            (``in``), all are looked up at once, before the first example is read.
+        text_processor: loads the captions of a text id.
+        aligner: makes an example of both.
+        seed: the run's seed.
+        allow_missing: leave out the examples of videos without features, counted by ``missing``,
+            instead of refusing to start.
+
+    Attributes:
+        missing: ids of the videos without features, each once.
+    """
+
+    def __init__(
+        self,
+        *,
+        meta_processor: MetaProcessor,
+        video_processor: VideoProcessor,
+        text_processor: TextProcessor,
+        aligner: Aligner,
+        seed: int = 1,
+        allow_missing: bool = False,
+    ) -> None:
+        self.meta_processor = meta_processor
+        self.video_processor = video_processor
+        self.text_processor = text_processor
+        self.aligner = aligner
+        self.seed = seed
+        self.epoch = 1
+        self._positions, self.missing = self._find_videos()
+        if self.missing:
+            self._report_missing(allow_missing)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw from now on as in ``epoch``; call it before the workers of a loader start."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def __getitem__(self, index: int) -> Example:
+        """Return one example.
+
+        Raises:
+            IndexError: there are fewer examples.
+            MMVTError: of the kind that a processor raised, naming video id and text id.
+        """
+        index = range(len(self))[index]
+        video_id, text_id = self.meta_processor[int(self._positions[index])]
+        try:
+            video_features = self.video_processor(video_id)
+            clips = check_clips(self.text_processor(text_id)).scaled(self.video_processor.fps)
+            rng = generator(self.seed, self.epoch, index)
+            example = self.aligner(video_id, video_features, clips, rng)
+        except MMVTError as error:
+            raise type(error)(f"video {video_id!r}, text {text_id!r}: {error}") from error
+        return {**example, "video_id": video_id}
+
+    def _find_videos(self) -> tuple[Sequence[int] | np.ndarray, list[str]]:
+        count = len(self.meta_processor)
+        if not isinstance(self.video_processor, Container):
+            return range(count), []
+        ids = [self.meta_processor[index][0] for index in range(count)]
+        missing = list(dict.fromkeys(video for video in ids if video not in self.video_processor))
+        if not missing:
+            return range(count), []
+        gone = set(missing)
+        return np.array([index for index in range(count) if ids[index] not in gone]), missing
+
+    def _report_missing(self, allow_missing: bool) -> None:
+        count = len(self.meta_processor)
+        named = ", ".join(self.missing[:10]) + (", ..." if len(self.missing) > 10 else "")
+        message = (
+            f"{len(self.missing)} videos have no features, and {count - len(self)} of the {count} "
+            f"examples need them: {named}"
+        )
+        if not allow_missing or len(self) == 0:
+            raise DataError(message)
+        logger.warning("left out: %s", message)
+
+
+def check_clips(clips: TextClips) -> TextClips:
+    """Return the captions unchanged.
+
+    Raises:
+        DataError: a time is NaN, negative or infinite where it may not be, an end comes before
+            its start, starts are out of order, or the three lists differ in length.
+    """
+    start, end = np.asarray(clips.start), np.asarray(clips.end)
+    if not len(start) == len(end) == len(clips.cap):
+        raise DataError(f"{len(start)} starts, {len(end)} ends and {len(clips.cap)} captions")
+    # comparisons with NaN are false, so each line also finds NaN
+    good = (start >= 0) & (start < np.inf) & (end >= start)
+    if not good.all():
+        worst = int(np.argmin(good))
+        raise DataError(f"caption {worst + 1} goes from {start[worst]:g} to {end[worst]:g} s")
+    if (np.diff(start) < 0).any():
+        raise DataError("the captions are not in time order")
+    return clips
+
+
+def collate(examples: Sequence[Example]) -> dict[str, Any]:
+    """Return a batch: tensors are stacked, everything else is listed."""
+    return {
+        key: torch.stack([example[key] for example in examples])
+        if isinstance(value, Tensor)
+        else [example[key] for example in examples]
+        for key, value in examples[0].items()
+    }
