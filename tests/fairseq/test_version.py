@@ -1,0 +1,42 @@
+"""Guards what mmvt/fairseq relies on: fails when fairseq's own code changes.
+
+On a failure, read what changed in fairseq and mmvt/fairseq beside docs/adr/0007, then renew the
+digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable
+from importlib.metadata import version
+
+import fairseq_cli.train
+import pytest
+from fairseq import checkpoint_utils, options
+from fairseq.data.iterators import EpochBatchIterator
+from fairseq.distributed import utils as distributed_utils
+from fairseq.trainer import Trainer
+
+RELIED_ON: dict[Callable[..., object] | type, str] = {
+    Trainer._build_optimizer: "a49af54c95d127e9",
+    Trainer.lr_step_update: "18c85451355c1637",
+    Trainer._set_seed: "231713ebb624ce42",
+    Trainer.load_checkpoint: "128800d64185aede",
+    fairseq_cli.train.main: "2a1b822cd8f53582",
+    distributed_utils.call_main: "c2a32fa44fa277a6",
+    distributed_utils.distributed_main: "2392721959252106",
+    options.parse_args_and_arch: "535ef04316810361",
+    checkpoint_utils.load_checkpoint_to_cpu: "96f7d33cde8e1582",
+    EpochBatchIterator: "a8432ac2414c26eb",
+}
+
+
+@pytest.mark.parametrize("code", RELIED_ON, ids=lambda code: code.__qualname__)
+def test_what_is_replaced_or_relied_on_is_as_it_was(code: Callable[..., object] | type):
+    digest = hashlib.sha256(inspect.getsource(code).encode()).hexdigest()[:16]
+    assert digest == RELIED_ON[code], f"fairseq's {code.__qualname__} changed"
+
+
+def test_the_distribution_is_the_one_that_was_read():
+    assert version("fairseq-fixed") == "0.12.3.1"
