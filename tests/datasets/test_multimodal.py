@@ -25,7 +25,7 @@ from mmvt.processors.base import (
 )
 from mmvt.processors.layout import VideoTextLayout
 
-WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] a dog runs".split()
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "dog", "runs"]
 
 
 class ListedPairs(MetaProcessor):
@@ -218,7 +218,7 @@ def test_videos_without_features_are_refused_before_training(
     pairs = [("v20", "t"), *((f"v{i}", "t") for i in range(100, 112)), ("v100", "t")]
     with pytest.raises(
         DataError,
-        match="12 videos have no features, and 13 of the 14 examples .*: v100, .*, v109, [.]{3}$",
+        match=r"12 videos have no features, and 13 of the 14 examples .*: v100, .*, v109, [.]{3}$",
     ):
         dataset_of(overlapped, pairs, KnownVideos())
 

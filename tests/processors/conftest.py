@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] a dog runs on sand the cat sits and two people talk".split()
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+WORDS = [*SPECIAL, "a", "dog", "runs", "on", "sand", "the", "cat", "sits"]
 
 
 @pytest.fixture(scope="session")

@@ -30,8 +30,8 @@ def clips_of(*times: tuple[float, float], words: list[int] | None = None) -> Tex
     """Return captions at the given times, caption i with words[i] tokens 10 i, 10 i + 1, …"""
     lengths = words or [1] * len(times)
     return TextClips(
-        np.array([start for start, _ in times]),
-        np.array([end for _, end in times]),
+        np.array([start for start, _ in times], dtype=float),
+        np.array([end for _, end in times], dtype=float),
         [[10 * i + k for k in range(n)] for i, n in enumerate(lengths)],
     )
 
@@ -298,5 +298,5 @@ def test_impossible_ranges_are_refused(arguments: dict, message: str) -> None:
 def test_fixed_len_refuses_a_sequence_without_text() -> None:
     with pytest.raises(ConfigError, match="max_len 6"):
         FixedLenSampler(max_video_len=4, max_len=6)
-    with pytest.raises(ConfigError, match="keep_prob 1.5"):
+    with pytest.raises(ConfigError, match=r"keep_prob 1\.5"):
         FixedLenSampler(max_video_len=4, max_len=9, keep_prob=1.5)

@@ -29,7 +29,7 @@ def test_a_name_is_looked_for_in_pretrained_models_first(
 
 def test_absent_weights_are_named_with_the_place_to_put_them() -> None:
     with pytest.raises(
-        MissingWeightsError, match="'no-such-bert': put .* into pretrained_models/no-such-bert"
+        MissingWeightsError, match=r"'no-such-bert': put .* into pretrained_models/no-such-bert"
     ):
         load_tokenizer("no-such-bert")
 
