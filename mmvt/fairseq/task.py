@@ -1,6 +1,7 @@
-"""fairseq's view of a recipe: the task ``mmtask``."""
+"""fairseq's view of a recipe: the task ``mmtask``.
 
-from __future__ import annotations
+fairseq reads the types of a dataclass's fields, so annotations are not postponed in this file.
+"""
 
 import json
 from dataclasses import dataclass, field

@@ -41,7 +41,7 @@ def test_every_option_arrives_with_its_type():
     assert (args.seed, args.cpu, args.fp16, args.batch_size) == (7, True, False, 4)
     assert args.lr == [5e-5]
     assert args.adam_betas == "(0.9, 0.98)"
-    assert args.total_num_update == 100.0
+    assert args.warmup_updates == 3
     assert (args.recipe, args.overrides) == ("x.yaml", '["a=b"]')
 
 
@@ -72,7 +72,7 @@ def test_all_unknown_options_are_named_with_the_nearest_there_is():
 
 
 def test_a_wrong_type_is_one_error_and_does_not_end_the_process():
-    with pytest.raises(ConfigError, match=r"fairseq: argument --batch-size: invalid int value: 'x'"):
+    with pytest.raises(ConfigError, match=r"fairseq: argument --batch-size/--max-sentences: invalid int value: 'x'"):
         arguments.parse({"dataset": {"batch_size": "x"}}, "x.yaml")
 
 
