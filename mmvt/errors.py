@@ -1,15 +1,15 @@
 """Every error that mmvt raises on purpose.
 
-    MMVTError
-    ├── ConfigError          one message for all that is wrong in a configuration
-    ├── PluginError          a plugin is unknown, or breaks the contract of its kind
-    ├── MissingPackageError  an optional package is absent; the message names the command that adds it
-    ├── MissingWeightsError  weights are absent; the message says where to put what
-    ├── StoreError           a feature store or shard is missing, damaged or does not fit
-    ├── DataError            annotations, captions or ids are wrong or missing
-    ├── MediaError           a video file cannot be read
-    ├── CheckpointError      a checkpoint is unsafe, torn, or does not fit the model
-    └── LaunchError          a job cannot be started
+MMVTError
+├── ConfigError          one message for all that is wrong in a configuration
+├── PluginError          a plugin is unknown, or breaks the contract of its kind
+├── MissingPackageError  an optional package is absent; the message names the command that adds it
+├── MissingWeightsError  weights are absent; the message says where to put what
+├── StoreError           a feature store or shard is missing, damaged or does not fit
+├── DataError            annotations, captions or ids are wrong or missing
+├── MediaError           a video file cannot be read
+├── CheckpointError      a checkpoint is unsafe, torn, or does not fit the model
+└── LaunchError          a job cannot be started
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class LaunchError(MMVTError):
 def nearest(word: str, choices: Iterable[str]) -> str | None:
     """Return the one of ``choices`` that ``word`` is most likely a slip of, or None."""
     lowered = {name.lower(): name for name in choices}
-    near = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.7)
     return lowered[near[0]] if near else None
 
 

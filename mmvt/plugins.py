@@ -12,6 +12,7 @@ import importlib.util
 import inspect
 import logging
 import sys
+from abc import ABC
 from collections.abc import Iterable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -106,7 +107,7 @@ class Plugins:
             installed = {e.name: e.module for e in entry_points(group=f"mmvt.{kind}")}
             self.registries[kind] = Registry(kind.replace("_", " "), base, installed | builtin)
 
-    def get(self, kind: str, name: str) -> type:
+    def get(self, kind: str, name: str) -> type[Any]:
         """Return the class of a plugin.
 
         Raises:
@@ -125,19 +126,29 @@ class Plugins:
         """Import a user's file and add the plugins defined in it; return their names.
 
         Raises:
-            PluginError: the file is missing, cannot be imported, or defines no plugin.
+            PluginError: the file is missing, cannot be imported, defines no plugin, or one that
+                breaks its kind's contract or takes a name that is in use.
         """
         logger.info("importing plugins from %s", path)
-        module = _import_file(path)
         added = []
-        for cls in _classes_of(module):
+        for cls in _classes_of(_import_file(path)):
             for registry in self.registries.values():
                 if issubclass(cls, registry.base):
-                    registry.add(cls)
+                    _add(registry, cls, path)
                     added.append(cls.__name__)
         if not added:
-            raise PluginError(f"{path} defines no plugin (a class that extends a base of mmvt)")
+            raise PluginError(
+                f"the plugin file {path} defines no plugin; a plugin extends a class such as "
+                "mmvt.processors.base.Aligner"
+            )
         return added
+
+
+def _add(registry: Registry[Any], cls: type, path: Path) -> None:
+    try:
+        registry.add(cls)
+    except PluginError as error:
+        raise PluginError(f"the plugin file {path}: {error}") from error
 
 
 def load_plugins(files: Iterable[Path] = ()) -> Plugins:
@@ -154,15 +165,15 @@ def load_plugins(files: Iterable[Path] = ()) -> Plugins:
 
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
-        raise PluginError(f"plugin file {path} does not exist")
-    # the same file gives the same module name in every process, so data workers can unpickle it
+        raise PluginError(f"the plugin file {path} does not exist")
+    # files of the same name in two folders are two modules
     digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
     name = f"mmvt_plugin_{path.stem}_{digest}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise PluginError(f"plugin file {path} is not a Python file")
+        raise PluginError(f"the plugin file {path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -170,17 +181,17 @@ def _import_file(path: Path) -> ModuleType:
     except Exception as error:
         del sys.modules[name]
         raise PluginError(
-            f"plugin file {path} fails to import: {type(error).__name__}: {error}"
+            f"the plugin file {path} fails to import: {type(error).__name__}: {error}"
         ) from error
     return module
 
 
 def _classes_of(module: ModuleType) -> Iterator[type]:
-    for value in vars(module).values():
+    """Yield the public classes that a module defines; one that lists ABC is a base of others."""
+    for value in dict.fromkeys(filter(inspect.isclass, vars(module).values())):
         if (
-            inspect.isclass(value)
-            and value.__module__ == module.__name__
-            and not inspect.isabstract(value)
+            value.__module__ == module.__name__
+            and ABC not in value.__bases__
             and not value.__name__.startswith("_")
         ):
             yield value

@@ -59,7 +59,8 @@ class Registry(Generic[T]):
         """
         if name not in self._classes:
             if name not in self._modules:
-                hint = did_you_mean(name, self.names())
+                names = self.names()
+                hint = did_you_mean(name, names) or f" (there are {', '.join(names)})"
                 raise PluginError(f"no {self.kind} named {name!r}{hint}")
             module = importlib.import_module(self._modules[name])
             if name not in vars(module):
@@ -70,10 +71,25 @@ class Registry(Generic[T]):
     def _checked(self, cls: type[T]) -> type[T]:
         if not (inspect.isclass(cls) and issubclass(cls, self.base)):
             raise PluginError(f"{cls!r} is no {self.kind}: it does not extend {self._base}")
-        if inspect.isabstract(cls):
-            missing = ", ".join(sorted(cls.__abstractmethods__))
-            raise PluginError(f"{self.kind} {cls.__name__} does not implement {missing}")
+        missing = [*_abstract_methods(cls), *_unset_attributes(cls)]
+        if missing:
+            raise PluginError(f"{self.kind} {cls.__name__} does not define {', '.join(missing)}")
         return cls
+
+
+def _abstract_methods(cls: type) -> list[str]:
+    # asked of the members: torch's modules have no ABCMeta that would count them
+    members = inspect.getmembers_static(cls)
+    return [name for name, member in members if getattr(member, "__isabstractmethod__", False)]
+
+
+def _unset_attributes(cls: type) -> list[str]:
+    """Return the class variables that a base declares, and neither it nor ``cls`` sets."""
+    declared = (
+        item for base in cls.__mro__ for item in vars(base).get("__annotations__", {}).items()
+    )
+    names = [name for name, annotation in declared if "ClassVar" in str(annotation)]
+    return [name for name in dict.fromkeys(names) if not hasattr(cls, name)]
 
 
 def _a(noun: str) -> str:

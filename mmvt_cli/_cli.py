@@ -6,11 +6,16 @@ import functools
 import logging
 import os
 import sys
-from collections.abc import Callable
+from typing import Protocol
 
 from mmvt.errors import MMVTError
 
-Main = Callable[[list[str] | None], int]
+
+class Main(Protocol):
+    """The entry point of a command."""
+
+    def __call__(self, argv: list[str] | None = None) -> int:
+        """Run the command with ``argv``, by default the process's; return its exit code."""
 
 
 def cli_errors(main: Main) -> Main:
@@ -19,7 +24,9 @@ def cli_errors(main: Main) -> Main:
     @functools.wraps(main)
     def wrapped(argv: list[str] | None = None) -> int:
         level = os.environ.get("MMVT_LOGLEVEL", "INFO").upper()
-        logging.basicConfig(level=level, format="%(asctime)s | %(levelname)s | %(name)s | %(message)s")
+        logging.basicConfig(
+            level=level, format="%(asctime)s | %(levelname)s | %(name)s | %(message)s"
+        )
         try:
             return main(argv)
         except MMVTError as error:

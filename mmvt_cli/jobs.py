@@ -29,7 +29,9 @@ class Job:
 
 JOBS = {
     "local_single": Job(1, "mmvt_cli.train", "train in one process"),
-    "local_small": Job(2, "mmvt_cli.train", "train in 2 processes, a GPU each where there are GPUs"),
+    "local_small": Job(
+        2, "mmvt_cli.train", "train in 2 processes, a GPU each where there are GPUs"
+    ),
     "local_big": Job(8, "mmvt_cli.train", "train in 8 processes, a GPU each where there are GPUs"),
     "local_predict": Job(1, "mmvt_cli.predict", "evaluate in one process"),
 }
@@ -49,7 +51,22 @@ def job_named(name: str) -> Job:
     return JOBS[name]
 
 
-def fitting_job(gpus: int) -> str | None:
-    """Return the training job type with the most processes that ``gpus`` can hold, or None."""
-    fitting = [name for name, job in JOBS.items() if job.trains and job.processes <= gpus]
-    return max(fitting, key=lambda name: JOBS[name].processes, default=None)
+def check_gpus(name: str, gpus: int) -> None:
+    """Raise if a job type has more processes than there are GPUs, unless there are none at all.
+
+    Args:
+        name: the job type.
+        gpus: how many are visible.
+
+    Raises:
+        LaunchError: with both numbers, and the job type that fits.
+    """
+    job = JOBS[name]
+    if not 0 < gpus < job.processes:
+        return
+    fitting = [n for n, j in JOBS.items() if j.module == job.module and j.processes <= gpus]
+    best = max(fitting, key=lambda n: JOBS[n].processes)
+    raise LaunchError(
+        f"--jobtype {name} starts {job.processes} processes with a GPU each, but the number of "
+        f"visible GPUs is {gpus}; use --jobtype {best}"
+    )

@@ -11,17 +11,17 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
 from mmvt.config.merge import to_yaml
 from mmvt.config.project import Project, TaskFile, load_project
-from mmvt.errors import ConfigError, LaunchError, MMVTError
+from mmvt.errors import ConfigError, MMVTError
 from mmvt_cli._cli import cli_errors
-from mmvt_cli.jobs import JOBS, Job, fitting_job, job_named
+from mmvt_cli.jobs import JOBS, Job, check_gpus, job_named
 
+FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 EXAMPLES = """\
 examples:
   python locallaunch.py projects/pretrain.yaml                          expand only
@@ -47,9 +47,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--dryrun",
         action="store_true",
-        help="write the expansions, print the commands and the composed configuration, start nothing",
+        help="write the expansions, print configurations and commands, start nothing",
     )
-    parser.add_argument("--force", action="store_true", help="overwrite expansions that were edited")
+    parser.add_argument(
+        "--force", action="store_true", help="overwrite expansions that were edited"
+    )
     parser.add_argument(
         "--trust-code",
         action="store_true",
@@ -67,44 +69,68 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     job = job_named(args.jobtype) if args.jobtype else None
     project = load_project(args.project, args.overrides, trust_code=args.trust_code)
-    for task in project.tasks.values():
-        task.write(force=args.force)
-        if task.source:
-            print(f"expanded {task.path}")
     steps = project.steps if job is None or job.trains else project.test_steps()
-    _check(project, steps, prepare=bool(job and job.trains and not args.dryrun))
+    to_open = steps if job and job.trains and not args.dryrun else []
+    _check(project, to_open)
+    _write(project, force=args.force)
     if job is None:
         return 0
     if args.dryrun:
         _show(project, steps, job, args.trust_code)
         return 0
-    return _run(project, steps, job, args.trust_code)
+    environment = _environment(args.jobtype)
+    for step in steps:
+        codes = _run_step([project.tasks[name] for name in step], job, environment, args.trust_code)
+        if any(codes):
+            return next(code for code in codes if code)
+    return 0
 
 
 def _welcome() -> str:
     found = sorted(str(path) for path in Path("projects").glob("*.yaml"))
-    listing = "\n".join(f"  {path}" for path in found) or "  none; mmvt init DIR writes a starter"
-    return f"usage: python locallaunch.py PROJECT.yaml --jobtype JOBTYPE\n\n{EXAMPLES}\nprojects:\n{listing}"
+    listing = (
+        "\n".join(f"  {path}" for path in found) or "  none here; mmvt init DIR writes a starter"
+    )
+    usage = "usage: python locallaunch.py PROJECT.yaml --jobtype JOBTYPE"
+    return f"{usage}\n\n{EXAMPLES}\nprojects:\n{listing}"
 
 
-def _check(project: Project, steps: Sequence[Sequence[str]], *, prepare: bool) -> None:
-    """Raise all problems of the tasks of ``steps``; ``prepare`` opens their training data too."""
+def _check(project: Project, to_open: Sequence[Sequence[str]]) -> None:
+    """Raise all problems of all tasks; of those of the steps ``to_open``, open the data too."""
     from mmvt.config.recipe import Recipe
 
+    opened = {name for step in to_open for name in step}
     problems: list[str] = []
-    for name in (name for step in steps for name in step):
-        task = project.tasks[name]
+    for name, task in project.tasks.items():
         try:
             recipe = Recipe.from_layer(task.path, task.layer)
-            if prepare:
-                recipe.dataset("train")
         except ConfigError as error:
             problems += error.problems
+            continue
+        try:
+            if name in opened:
+                recipe.dataset("train")
         except MMVTError as error:
             hint = task.layer.data.get("prepare")
             problems.append(f"{task.path}: {error}" + (f"; make it with: {hint}" if hint else ""))
     if problems:
-        raise ConfigError(list(dict.fromkeys(problems)))
+        raise ConfigError(dict.fromkeys(problems))
+
+
+def _write(project: Project, *, force: bool) -> None:
+    """Write all expansions, or none: those that were edited are one error."""
+    problems = []
+    for task in project.tasks.values():
+        try:
+            task.check_writable(force=force)
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    for task in project.tasks.values():
+        if task.source is not None:
+            task.write(force=force)
+            print(f"expanded {task.path}")
 
 
 def command_of(task: TaskFile, job: Job, *, trust_code: bool = False) -> list[str]:
@@ -114,7 +140,9 @@ def command_of(task: TaskFile, job: Job, *, trust_code: bool = False) -> list[st
     if job.processes == 1:
         return [sys.executable, *words]
     torchrun = Path(sys.executable).with_name("torchrun")
-    start = [str(torchrun)] if torchrun.exists() else [sys.executable, "-m", "torch.distributed.run"]
+    start = (
+        [str(torchrun)] if torchrun.exists() else [sys.executable, "-m", "torch.distributed.run"]
+    )
     return [*start, "--standalone", f"--nproc_per_node={job.processes}", *words]
 
 
@@ -127,45 +155,53 @@ def _show(project: Project, steps: Sequence[Sequence[str]], job: Job, trust_code
             print(f"\n{shlex.join(command_of(task, job, trust_code=trust_code))}")
 
 
-def _run(project: Project, steps: Sequence[Sequence[str]], job: Job, trust_code: bool) -> int:
-    environment = _environment(job)
-    for step in steps:
-        commands = [command_of(project.tasks[n], job, trust_code=trust_code) for n in step]
-        codes = _run_together(commands, environment)
-        for name, code in zip(step, codes, strict=True):
-            if code:
-                print(f"error: {project.tasks[name].path} ended with exit code {code}", file=sys.stderr)
-        failed = next((code for code in codes if code), 0)
-        if failed:
-            return failed
-    return 0
+def _run_step(
+    tasks: Sequence[TaskFile], job: Job, environment: Mapping[str, str], trust_code: bool
+) -> list[int]:
+    codes = run_together(
+        [command_of(task, job, trust_code=trust_code) for task in tasks], environment
+    )
+    for task, code in zip(tasks, codes, strict=True):
+        if code:
+            print(f"error: {task.path} ended with exit code {code}", file=sys.stderr)
+    return codes
 
 
-def _run_together(commands: Sequence[Sequence[str]], environment: dict[str, str]) -> list[int]:
-    """Run commands side by side; return their exit codes, 128 + n for one ended by signal n."""
-    for command in commands:
-        print(shlex.join(command), flush=True)
-    processes = [subprocess.Popen(command, env=environment) for command in commands]
-    with _signals_forwarded(processes):
-        codes = [process.wait() for process in processes]
-    return [128 - code if code < 0 else code for code in codes]
+def run_together(commands: Sequence[Sequence[str]], environment: Mapping[str, str]) -> list[int]:
+    """Run commands side by side and wait for all of them; signals are passed on to them.
 
+    Returns:
+        Their exit codes: 128 + n for one that was ended by signal n, and for every one that
+        ended well although the launcher was sent signal n, since its work is not done.
+    """
+    processes: list[subprocess.Popen[bytes]] = []
+    received: list[int] = []
 
-@contextmanager
-def _signals_forwarded(processes: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
-    def forward(number: int, _frame: FrameType | None) -> None:
+    def forward(number: int, _frame: FrameType | None = None) -> None:
+        received.append(number)
         for process in processes:
             process.send_signal(number)
 
-    before = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.getsignal(number) for number in FORWARDED}
     try:
-        yield
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:  # as under nohup
+                signal.signal(number, forward)
+        for command in commands:
+            print(shlex.join(command), flush=True)
+            # in a session of its own, a process gets the terminal's signals once: from here
+            processes.append(subprocess.Popen(command, env=environment, start_new_session=True))
+        if received:  # perhaps before the last of them was listed
+            forward(received[0])
+        codes = [process.wait() for process in processes]
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    stopped = 128 + received[0] if received else 0
+    return [128 - code if code < 0 else code or stopped for code in codes]
 
 
-def _environment(job: Job) -> dict[str, str]:
+def _environment(name: str) -> dict[str, str]:
     """Return the environment of a job's processes; check that the GPUs are enough.
 
     Raises:
@@ -173,19 +209,14 @@ def _environment(job: Job) -> dict[str, str]:
     """
     import torch
 
-    environment = dict(os.environ)
+    environment, processes = dict(os.environ), JOBS[name].processes
     gpus = torch.cuda.device_count()
-    if 0 < gpus < job.processes:
-        fitting = fitting_job(gpus)
-        raise LaunchError(
-            f"the job type asks for {job.processes} processes, a GPU each, but {gpus} GPUs are "
-            f"visible; --jobtype {fitting} fits"
-        )
-    if gpus == 0 and job.processes > 1:
-        threads = max(1, (os.cpu_count() or 1) // job.processes)
+    check_gpus(name, gpus)
+    if gpus == 0 and processes > 1:
+        threads = max(1, (os.cpu_count() or 1) // processes)
         environment.setdefault("OMP_NUM_THREADS", str(threads))
         print(
-            f"warning: no GPU is visible; {job.processes} processes train on the CPU (gloo), "
+            f"warning: no GPU is visible; {processes} processes train on the CPU (gloo), "
             f"{threads} threads each",
             file=sys.stderr,
         )

@@ -1,158 +1,262 @@
-"""Composes a task configuration: includes, trust, overrides, interpolation. Pure functions.
+"""Composes a configuration: includes, trust, interpolation. Nothing is imported or written.
 
 Trust: only the file named on the command line is trusted. What it includes is not: there,
-``plugins:`` and ``${oc.env:…}`` are errors, lifted by ``trust_code``.
+``plugins:`` and ``${oc.env:NAME}`` are errors, lifted by ``trust_code``.
+
+What is wrong ends up in :attr:`Layer.problems`, so that one report can hold it all.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
-from mmvt.config.merge import Keys, Layer, merge
+from mmvt.config.merge import Keys, Layer, merge, plugin_paths
 from mmvt.config.yaml_file import YamlFile, read_yaml
 from mmvt.errors import ConfigError, did_you_mean
 
-TEMPLATES = Path(__file__).resolve().parents[2] / "projects"
-_REFERENCE = re.compile(r"\$\{[\w.\[\]-]+\}")
-_ENVIRONMENT = re.compile(r"\$\{oc\.env:\w+(,[^${}]*)?\}")
+# package data; in a checkout a link to projects/
+TEMPLATES = Path(__file__).resolve().parents[1] / "projects"
+MAX_LOOKUPS = 1000
+_REFERENCE = re.compile(r"\$\{([\w-]+(?:\.[\w-]+)*)\}")
+_INTERPOLATION = re.compile(_REFERENCE.pattern + r"|\$\{oc\.env:(\w+)(?:,([^${}]*))?\}")
 
 
-def root_of(path: Path, project_dir: str | None = None) -> Path:
-    """Return the folder that the paths of a YAML may not leave.
+def root_of(path: Path, project_dir: object = None) -> Path:
+    """Return the folder that the files named in a YAML may not leave.
 
-    It is the nearest folder above named ``projects``; else the folder of the YAML, or of the
-    project that ``path`` was expanded from.
+    It is the nearest folder named ``projects`` above the YAML, unless the working directory lies
+    deeper inside it; else the folder of the YAML, or of the project it was expanded from.
+
+    Args:
+        path: the YAML.
+        project_dir: its key of that name, which an expansion has.
     """
     folder = path.resolve().parent
+    here = Path.cwd().resolve()
     for parent in (folder, *folder.parents):
-        if parent.name == "projects":
+        if parent.name == "projects" and parent not in here.parents:
             return parent
-    parts = Path(project_dir).parts if project_dir else ()
+    parts = Path(project_dir).parts if isinstance(project_dir, str) else ()
     if parts and folder.parts[-len(parts) :] == parts:
         return folder.parents[len(parts) - 1]
     return folder
 
 
 def compose(path: Path, *, trust_code: bool = False) -> Layer:
-    """Return a YAML file laid over the files it includes, interpolations unresolved.
+    """Return a YAML file laid over the files it includes; nulls and ``${…}`` are left as they are.
 
     Args:
         path: the file named on the command line.
         trust_code: trust the included files as well.
 
     Raises:
-        ConfigError: a file is missing or malformed, includes form a cycle or leave the roots, or
-            an untrusted file asks for code or for the environment.
+        ConfigError: the file itself is missing or no YAML. Every other problem is in the layer: an
+            include is missing, malformed, in a cycle or outside of the roots, or an untrusted file
+            asks for code or for the environment.
     """
-    roots = [root_of(path), Path.cwd().resolve(), TEMPLATES]
-    return _compose(path, roots, trusted=True, trust_code=trust_code, above=[])
+    return _Composer(root_of(path), trust_code).compose(path, trusted=True)
 
 
 def compose_template(path: Path, beside: Path, *, trust_code: bool = False) -> Layer:
-    """Return a template composed on behalf of the project file ``beside``; it is not trusted."""
-    roots = [root_of(beside), Path.cwd().resolve(), TEMPLATES]
-    return _compose(path, roots, trusted=trust_code, trust_code=trust_code, above=[])
+    """Return a template composed on behalf of the project file ``beside``; it is not trusted.
+
+    Raises:
+        ConfigError: as :func:`compose`.
+    """
+    return _Composer(root_of(beside), trust_code).compose(path, trusted=trust_code)
 
 
-def _compose(
-    path: Path, roots: list[Path], *, trusted: bool, trust_code: bool, above: list[Path]
-) -> Layer:
-    if path.resolve() in above:
-        names = " → ".join(_shown(p) for p in (*above, path.resolve()))
-        raise ConfigError(f"{path}: includes form a cycle: {names}")
-    source = read_yaml(path)
-    problems = list(_untrusted_problems(source, trusted=trusted))
-    if problems:
-        raise ConfigError(problems)
-    below = Layer()
-    for name in _includes(source):
-        included = _find_include(name, source, roots)
-        layer = _compose(
-            included,
-            roots,
-            trusted=trust_code,
-            trust_code=trust_code,
-            above=[*above, path.resolve()],
-        )
-        below = merge(below, layer)
-    return merge(below, Layer(source.data, source.lines)).without("includes")
+class _Composer:
+    def __init__(self, root: Path, trust_code: bool) -> None:
+        self.roots = [root, Path.cwd().resolve(), TEMPLATES.resolve()]
+        self.trust_code = trust_code
+        self.done: dict[Path, Layer] = {}
+
+    def compose(self, path: Path, *, trusted: bool, above: tuple[Path, ...] = ()) -> Layer:
+        source = read_yaml(path)
+        layer = Layer({}, {(): str(path), **source.lines}, list(source.problems))
+        layer.data = source.data if trusted else _screened(source.data, layer)
+        if layer.data.get("plugins") is not None:
+            # kept as it is where malformed: that is reported with the other keys
+            paths = plugin_paths(layer.data["plugins"], path.parent)
+            layer.data = layer.data | {"plugins": paths or layer.data["plugins"]}
+        below = Layer()
+        for name in _includes(source, layer):
+            below = merge(below, self.included(name, source, (*above, path.resolve())))
+        return merge(below, layer.without("includes"))
+
+    def included(self, name: str, source: YamlFile, above: tuple[Path, ...]) -> Layer:
+        where = source.lines[("includes",)]
+        try:
+            path = self.find(name, source, where)
+            resolved = path.resolve()
+            if resolved in above:
+                cycle = (*above[above.index(resolved) :], resolved)
+                names = " → ".join(str(shortest(step)) for step in cycle)
+                raise ConfigError(f"{where}: includes form a cycle: {names}")
+            if resolved not in self.done:
+                self.done[resolved] = self.compose(path, trusted=self.trust_code, above=above)
+            return self.done[resolved]
+        except ConfigError as error:
+            return Layer(problems=error.problems)
+
+    def find(self, name: str, source: YamlFile, where: str) -> Path:
+        packaged = TEMPLATES / name.removeprefix("projects/")
+        candidates = [source.path.parent / name, Path(name), packaged]
+        found = next((path for path in candidates if path.is_file()), None)
+        if found is None:
+            near = {path.name for place in candidates for path in place.parent.glob("*.yaml")}
+            hint = did_you_mean(Path(name).name, near)
+            raise ConfigError(f"{where}: the included file {name} does not exist{hint}")
+        if not any(found.resolve().is_relative_to(root) for root in self.roots):
+            raise ConfigError(
+                f"{where}: the included file {name} lies outside of {shortest(self.roots[0])}"
+            )
+        return found
 
 
-def _includes(source: YamlFile) -> list[str]:
+def _includes(source: YamlFile, layer: Layer) -> list[str]:
     value = source.data.get("includes") or []
     names = [value] if isinstance(value, str) else value
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ConfigError(f"{source.lines[('includes',)]}: includes takes a path or a list of paths")
-    return names
-
-
-def _find_include(name: str, source: YamlFile, roots: list[Path]) -> Path:
+    if isinstance(names, list) and all(
+        isinstance(name, str) and name.isprintable() for name in names
+    ):
+        return names
     where = source.lines[("includes",)]
-    candidates = [source.path.parent / name, Path(name), TEMPLATES / name.removeprefix("projects/")]
-    found = next((path for path in candidates if path.is_file()), None)
-    if found is None:
-        siblings = {p.name for folder in candidates for p in folder.parent.glob("*.yaml")}
-        hint = did_you_mean(Path(name).name, siblings)
-        raise ConfigError(f"{where}: included file {name} does not exist{hint}")
-    if not any(found.resolve().is_relative_to(root) for root in roots):
-        raise ConfigError(f"{where}: included file {name} lies outside of {_shown(roots[0])}")
-    return found
+    layer.problems.append(f"{where}: includes must be a path or a list of paths, not {value!r}")
+    return []
 
 
-def _untrusted_problems(source: YamlFile, *, trusted: bool) -> Iterator[str]:
-    if "plugins" in source.data and not trusted:
-        yield (
-            f"{source.lines[('plugins',)]}: plugins are imported only for the file named on the "
-            "command line; move the key there or add --trust-code"
+def _screened(data: dict[str, Any], layer: Layer) -> dict[str, Any]:
+    """Return the data of an untrusted file without what only a trusted one may hold."""
+    if data.get("plugins") is not None:
+        data = {key: value for key, value in data.items() if key != "plugins"}
+        layer.problems.append(
+            f"{layer.where(('plugins',))}: plugins are imported only for the file named on the "
+            "command line; move the key there, or add --trust-code"
         )
-    for keys, text in _strings(source.data):
-        where = f"{source.lines.get(keys, source.path)}: {'.'.join(keys)}"
-        rest = _REFERENCE.sub("", text)
-        if "${" in _ENVIRONMENT.sub("", rest):
-            yield f"{where}: {text!r}: only ${{key}} and ${{oc.env:NAME}} are interpolated"
-        elif "${" in rest and not trusted:
-            yield (
-                f"{where}: the environment is read only for the file named on the command line; "
-                "move the key there or add --trust-code"
-            )
+    return {key: _screen(value, (key,), layer) for key, value in data.items()}
 
 
-def _strings(value: Any, keys: Keys = ()) -> Iterator[tuple[Keys, str]]:
-    if isinstance(value, str):
-        yield keys, value
-    elif isinstance(value, Mapping):
-        for key, child in value.items():
-            yield from _strings(child, (*keys, key))
-    elif isinstance(value, list):
-        for child in value:
-            yield from _strings(child, keys)
+def _screen(value: Any, keys: Keys, layer: Layer) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _screen(child, (*keys, key), layer) for key, child in value.items()}
+    if isinstance(value, list):
+        screened = [_screen(child, keys, layer) for child in value]
+        return screened if screened == value else None
+    if isinstance(value, str) and "${" in _REFERENCE.sub("", value):
+        layer.problems.append(
+            f"{layer.where(keys)}: {'.'.join(keys)}: only the file named on the command line may "
+            f"read the environment, as {value!r} would; move the key there, or add --trust-code"
+        )
+        return None
+    return value
+
+
+def finished(layer: Layer, path: Path, *, trust_code: bool = False) -> Layer:
+    """Return the configuration of a task: nulls have had their effect, plugin files are checked.
+
+    Args:
+        layer: everything merged.
+        path: the file named on the command line.
+        trust_code: allow plugin files outside of its root.
+    """
+    layer = layer.settled()
+    names = layer.data.get("plugins", [])
+    where = layer.where(("plugins",))
+    root = root_of(path, layer.data.get("project_dir"))
+    # a command line is read from the working directory
+    files = plugin_paths(names, Path.cwd())
+    if files is None:
+        problems = [f"{where}: plugins must be a list of Python files, not {names!r}"]
+    else:
+        problems = [
+            f"{where}: the plugin file {file} lies outside of {root}; move it there, or add "
+            "--trust-code"
+            for file in files
+            if not (trust_code or Path(file).is_relative_to(root))
+        ]
+    rest = layer.without("plugins")
+    if problems or not files:
+        return Layer(rest.data, rest.origins, [*layer.problems, *problems])
+    return Layer({**rest.data, "plugins": files}, layer.origins, layer.problems)
 
 
 def resolve(layer: Layer) -> Layer:
-    """Return the layer with its interpolations replaced by their values.
+    """Return the layer with ``${key.sub}`` and ``${oc.env:NAME}`` replaced by what they stand for.
 
-    Raises:
-        ConfigError: a reference leads nowhere, or an environment variable is not set.
+    A value that is a reference and nothing else keeps its type. Values that cannot be resolved are
+    left out and reported in ``problems``.
     """
-    try:
-        data = OmegaConf.to_container(OmegaConf.create(layer.data), resolve=True)
-    except OmegaConfBaseException as error:
-        key = tuple(str(error.full_key or "").split("."))
-        where = layer.origins.get(key, "")
-        message = str(error.msg or error).splitlines()[0]
-        raise ConfigError(f"{where}: {'.'.join(key)}: {message}".lstrip(": ")) from error
-    if not isinstance(data, dict):
-        raise ConfigError("a configuration holds keys and values")
-    return Layer({str(key): value for key, value in data.items()}, layer.origins)
+    resolver = _Resolver(layer)
+    data = resolver.every(layer.data, ())
+    return Layer(data, layer.origins, [*layer.problems, *resolver.problems]).settled()
 
 
-def _shown(path: Path) -> str:
-    """Return a path as short as it can be said: below the working directory, else whole."""
+class _Resolver:
+    def __init__(self, layer: Layer) -> None:
+        self.layer = layer
+        self.problems: list[str] = []
+        self.lookups = 0
+
+    def every(self, value: Any, keys: Keys) -> Any:
+        """Return a value with everything in it resolved, noting each problem at its own key."""
+        if isinstance(value, Mapping):
+            return {key: self.every(child, (*keys, key)) for key, child in value.items()}
+        try:
+            return self.resolved(value, ())
+        except ConfigError as error:
+            self.problems.append(f"{self.layer.where(keys)}: {'.'.join(keys)}: {error}")
+            return None
+
+    def resolved(self, value: Any, seen: tuple[str, ...]) -> Any:
+        if isinstance(value, Mapping):
+            return {key: self.resolved(child, seen) for key, child in value.items()}
+        if isinstance(value, list):
+            return [self.resolved(child, seen) for child in value]
+        if not isinstance(value, str) or "${" not in value:
+            return value
+        if reference := _REFERENCE.fullmatch(value):
+            return self.look_up(reference[1], seen)
+        text = _INTERPOLATION.sub(lambda match: self.text(match, seen), value)
+        if "${" in text:
+            raise ConfigError(
+                f"{value!r}: only ${{key.sub}} and ${{oc.env:NAME}} can be interpolated"
+            )
+        return text
+
+    def text(self, match: re.Match[str], seen: tuple[str, ...]) -> str:
+        name, variable, default = match.groups()
+        if variable is None:
+            value = self.look_up(name, seen)
+        else:
+            value = os.environ.get(variable, default)
+            if value is None:
+                raise ConfigError(f"the environment variable {variable} is not set")
+        if isinstance(value, (Mapping, list)):
+            raise ConfigError(f"{match[0]} is no text but a {type(value).__name__}")
+        return str(value).lower() if isinstance(value, bool) else str(value)
+
+    def look_up(self, name: str, seen: tuple[str, ...]) -> Any:
+        self.lookups += 1
+        if name in seen:
+            raise ConfigError(f"references form a cycle: {' → '.join((*seen, name))}")
+        if self.lookups > MAX_LOOKUPS:
+            raise ConfigError(f"more than {MAX_LOOKUPS} references")
+        value: Any = self.layer.data
+        for key in name.split("."):
+            if not isinstance(value, Mapping) or key not in value:
+                raise ConfigError(f"${{{name}}} leads nowhere")
+            value = value[key]
+        return self.resolved(value, (*seen, name))
+
+
+def shortest(path: Path) -> Path:
+    """Return a path relative to the working directory where it lies below that, else whole."""
     here = Path.cwd().resolve()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+    path = path.resolve()
+    return path.relative_to(here) if path.is_relative_to(here) else path

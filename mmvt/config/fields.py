@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -42,19 +42,26 @@ def fields_of(cls: type) -> list[Field]:
     """Return the fields of a class, in the order of its constructor.
 
     Raises:
-        PluginError: a parameter is not keyword-only, has no type, or is a catch-all.
+        PluginError: a parameter is not keyword-only, is a catch-all, or has no type that is known.
     """
-    constructor: Callable[..., None] = vars(cls).get("__init__") or cls.__init__  # type: ignore[misc]
-    if constructor is object.__init__:
-        return []
+    owner = next(ancestor for ancestor in cls.__mro__ if "__init__" in vars(ancestor))
+    if owner is object or owner.__module__.startswith("torch."):
+        return []  # no constructor of its own
+    name, constructor = f"{cls.__module__}.{cls.__name__}", vars(owner)["__init__"]
     parameters = list(inspect.signature(constructor).parameters.values())[1:]
     for parameter in parameters:
         if parameter.kind is not parameter.KEYWORD_ONLY or parameter.annotation is REQUIRED:
             raise PluginError(
-                f"{cls.__module__}.{cls.__name__}: constructor parameter {parameter.name!r} must be "
-                "keyword-only and have a type"
+                f"{name}: constructor parameter {parameter.name!r} must be keyword-only and have a "
+                "type"
             )
-    hints = get_type_hints(constructor)
+    try:
+        hints = get_type_hints(constructor)
+    except NameError as error:
+        raise PluginError(
+            f"{name}: a type of its constructor cannot be found ({error}); import it at the top of "
+            "the file"
+        ) from error
     docs = _documented_args(cls)
     return [Field(p.name, hints[p.name], p.default, docs.get(p.name, "")) for p in parameters]
 
@@ -135,7 +142,9 @@ def _convert_union(value: Any, annotation: Any) -> Any:
     raise _mismatch(value, annotation)
 
 
-def _convert_container(value: Any, annotation: Any, origin: type, arguments: tuple[Any, ...]) -> Any:
+def _convert_container(
+    value: Any, annotation: Any, origin: type, arguments: tuple[Any, ...]
+) -> Any:
     if issubclass(origin, Mapping):
         if not isinstance(value, Mapping):
             raise _mismatch(value, annotation)
@@ -151,5 +160,6 @@ def _convert_container(value: Any, annotation: Any, origin: type, arguments: tup
 
 
 def _mismatch(value: Any, annotation: Any) -> TypeError:
-    given = "null" if value is None else f"{type(value).__name__} ({value!r})"
-    return TypeError(f"must be {describe_type(annotation)}, not {given}")
+    text = "null" if value is None else f"{type(value).__name__} {value!r}"
+    text = text if len(text) <= 60 else f"{text[:56]} ..."
+    return TypeError(f"must be {describe_type(annotation)}, not {text}")

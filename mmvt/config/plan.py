@@ -8,12 +8,12 @@ later (``split``, ``seed``, ``hidden_size``) come from the context given to :met
 from __future__ import annotations
 
 import types
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Union, get_args, get_origin
 
-from mmvt.config.fields import REQUIRED, Field, convert, fields_of
-from mmvt.config.merge import Keys, Layer
+from mmvt.config.fields import REQUIRED, Field, convert, describe_type, fields_of
+from mmvt.config.merge import Keys, Layer, value_at
 from mmvt.errors import PluginError, did_you_mean, nearest
 from mmvt.plugins import Plugins
 
@@ -44,18 +44,33 @@ class Planner:
     Args:
         layer: the composed and resolved configuration.
         plugins: where plugin names are looked up.
-        defaults: plugin names of slots that the configuration leaves open, such as ``layout``.
+        defaults: plugin names of slots that the configuration leaves open, such as ``layout``;
+            None for a slot that cannot be told, and is no problem.
+        written: the configuration before it was resolved; messages quote it, not the environment.
+        incomplete: a part of the configuration or of the plugins could not be read, so that a
+            missing key, or one that is not used and no slip of another, is no problem.
+
+    Attributes:
+        problems: everything that is wrong, each with file and line.
     """
 
     def __init__(
-        self, layer: Layer, plugins: Plugins, defaults: Mapping[str, str] | None = None
+        self,
+        layer: Layer,
+        plugins: Plugins,
+        defaults: Mapping[str, str | None] | None = None,
+        *,
+        written: Layer | None = None,
+        incomplete: bool = False,
     ) -> None:
         self.layer, self.plugins = layer, plugins
+        self.written = layer if written is None else written
         self.defaults = dict(defaults or {})
         self.problems: list[str] = []
         self.claimed: set[Keys] = set()
         self.known: dict[Keys, set[str]] = {}
-        self.incomplete = False
+        self.reads_all = not incomplete
+        self.knows_all = not incomplete
 
     def slot(self, kind: str, keys: Keys, shared: Keys | None = ("dataset",)) -> Plan | None:
         """Return the plan of the plugin named at ``keys``, or None if it cannot be planned.
@@ -68,41 +83,60 @@ class Planner:
         value = self.value(keys)
         if value is None and keys[-1] in self.defaults:
             value = self.defaults[keys[-1]]
+            if value is None:
+                return None
+        noun = kind.replace("_", " ")
         if value is None:
-            self.problem(keys, f"is missing: it names the {kind.replace('_', ' ')}")
+            self._missing(keys, f"it names the {noun}")
             return None
         self.claimed.add(keys)
-        own = value if isinstance(value, Mapping) else {"name": value}
-        name = own.get("name")
-        if not isinstance(name, str):
-            self.problem(keys, f"must name a {kind.replace('_', ' ')}, not {name!r}")
-            return None
-        try:
-            cls = self.plugins.get(kind, name)
-        except PluginError as error:
-            self.problem(keys, str(error))
-            self._claim_for_misspelt(kind, name, keys, shared)
-            return None
+        name = value.get("name") if isinstance(value, Mapping) else value
         if isinstance(value, Mapping):
             self.claimed.add((*keys, "name"))
             self.known.setdefault(keys, set()).add("name")
-        return self.bind(cls, keys, shared)
+        if not isinstance(name, str):
+            self.problem(
+                keys, f"must name the {noun}, not {'null' if name is None else repr(name)}"
+            )
+            self.knows_all = False
+            return None
+        return self._planned(kind, name, keys, shared)
 
-    def _claim_for_misspelt(self, kind: str, name: str, keys: Keys, shared: Keys | None) -> None:
-        """Claim the keys of the plugin that was probably meant: one slip is one problem."""
+    def _planned(self, kind: str, name: str, keys: Keys, shared: Keys | None) -> Plan | None:
+        try:
+            return self.bind(self.plugins.get(kind, name), keys, shared)
+        except PluginError as error:
+            self.problem(keys, str(error), between=": ")
         near = nearest(name, self.plugins.registries[kind].names())
-        if near is None:
-            self.incomplete = True
-            self.claimed |= {(*keys, key) for key in self.value(keys) or () if key != "name"}
+        if near is None or near == name:
+            self.knows_all = False
         else:
+            # claim the keys of the plugin that was probably meant: one slip is one problem
             problems = list(self.problems)
-            self.known.setdefault(keys, set()).add("name")
-            self.bind(self.plugins.get(kind, near), keys, shared)
+            self._planned(kind, near, keys, shared)
             self.problems = problems
-        self.claimed.add((*keys, "name"))
+        return None
+
+    def section(self, cls: type, keys: Keys) -> Plan | None:
+        """Return the plan of a class whose fields are a section of their own, or None."""
+        before = len(self.problems)
+        self.mapping(keys)
+        return self.bind(cls, keys) if len(self.problems) == before else None
+
+    def mapping(self, keys: Keys) -> Mapping[str, Any]:
+        """Return the mapping at ``keys``, which may be absent, or an empty one."""
+        value = self.value(keys)
+        if value is None or isinstance(value, Mapping):
+            return value or {}
+        self.problem(keys, f"must hold keys and values, not {value!r}")
+        return {}
 
     def bind(self, cls: type, keys: Keys, shared: Keys | None = None) -> Plan:
-        """Return the plan of a class whose own fields stand under ``keys``."""
+        """Return the plan of a class whose own fields stand under ``keys``.
+
+        Raises:
+            PluginError: the constructor of the class is no schema.
+        """
         plan = Plan(cls)
         scopes = [keys] if isinstance(self.value(keys), Mapping) else []
         if shared is not None and shared != keys:
@@ -128,12 +162,24 @@ class Planner:
             try:
                 plan.values[item.name] = convert(self.value(place), item.annotation)
             except TypeError as error:
-                self.problem(place, str(error))
+                self.problem(place, self._mismatch(place, item, str(error)))
         elif item.name in CONTEXT:
             plan.waiting.append(item.name)
         elif item.default is REQUIRED:
-            about = f": {item.doc}" if item.doc else ""
-            self.problem(place, f"is missing; {plan.cls.__name__} needs it{about}")
+            self._missing(place, f"{plan.cls.__name__} needs it: {item.doc}".rstrip(": "))
+
+    def _missing(self, keys: Keys, why: str) -> None:
+        start = f"{self.layer.where(keys)}: {'.'.join(keys)} is missing"
+        # a key that two plugins miss is one problem
+        if self.reads_all and not any(problem.startswith(start) for problem in self.problems):
+            self.problem(keys, f"is missing; {why}")
+
+    def _mismatch(self, keys: Keys, item: Field, message: str) -> str:
+        written = value_at(self.written.data, keys)
+        if written == self.value(keys):
+            return message
+        given = type(self.value(keys)).__name__
+        return f"must be {describe_type(item.annotation)}, but {written!r} gives {given}"
 
     def _plugin_kind(self, annotation: Any) -> str | None:
         members = (
@@ -145,36 +191,26 @@ class Planner:
 
     def value(self, keys: Keys) -> Any:
         """Return the configured value at ``keys``, or None."""
-        value: Any = self.layer.data
-        for key in keys:
-            if not isinstance(value, Mapping) or key not in value:
-                return None
-            value = value[key]
-        return value
+        return value_at(self.layer.data, keys)
 
-    def problem(self, keys: Keys, message: str) -> None:
-        """Record one problem, with the file and line of the nearest key that is written down."""
-        self.problems.append(f"{self.where(keys)}{'.'.join(keys)} {message}")
-
-    def where(self, keys: Keys) -> str:
-        """Return ``file:line: `` of a key, or of the nearest key above it."""
-        for length in range(len(keys), 0, -1):
-            if keys[:length] in self.layer.origins:
-                return f"{self.layer.origins[keys[:length]]}: "
-        return ""
+    def problem(self, keys: Keys, message: str, between: str = " ") -> None:
+        """Record one problem once, with the file and line of the nearest key there is."""
+        problem = f"{self.layer.where(keys)}: {'.'.join(keys)}{between}{message}"
+        if problem not in self.problems:
+            self.problems.append(problem)
 
     def report_unclaimed(self, sections: Collection[str], passed_through: Collection[str]) -> None:
         """Record every key that no plugin took.
 
         Args:
-            sections: the top-level keys there are.
-            passed_through: those of them whose content is somebody else's to check.
+            sections: the top-level keys whose content plugins take.
+            passed_through: those whose content is somebody else's to check.
         """
         for key in self.layer.data:
-            if key not in sections:
-                self.problem((key,), f"is no section{did_you_mean(key, sections)}")
-            elif key not in passed_through:
+            if key in sections:
                 self._report_unclaimed((key,))
+            elif key not in passed_through:
+                self._unclaimed((key,), "is no section", (*sections, *passed_through))
 
     def _report_unclaimed(self, keys: Keys) -> None:
         value = self.value(keys)
@@ -182,11 +218,13 @@ class Planner:
             return
         for key in value:
             path = (*keys, key)
-            if path not in self.claimed and path not in self.known:
-                names = self.known.get(keys, set())
-                hint = did_you_mean(key, names, quote="'")
-                # with a plugin unknown, a key it may have claimed is no second problem
-                if hint or not self.incomplete:
-                    self.problem(path, f"is used by no plugin{hint}")
-            else:
+            if path in self.claimed or path in self.known:
                 self._report_unclaimed(path)
+            else:
+                self._unclaimed(path, "is used by no plugin", self.known.get(keys, ()))
+
+    def _unclaimed(self, keys: Keys, message: str, choices: Iterable[str]) -> None:
+        hint = did_you_mean(keys[-1], choices, quote="'")
+        # with a plugin unknown, a key it may have claimed is no second problem
+        if hint or self.knows_all:
+            self.problem(keys, message + hint)

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmvt.config.compose import TEMPLATES, compose, compose_template, root_of
-from mmvt.config.merge import Layer, merge, read_overrides, to_yaml
-from mmvt.config.recipe import plugin_files
+from mmvt.config.compose import TEMPLATES, compose, compose_template, finished, root_of, shortest
+from mmvt.config.merge import Layer, merge, read_overrides, to_yaml, value_at
 from mmvt.errors import ConfigError, did_you_mean
 from mmvt.files import atomic_write_text
 
 PROJECT_KEYS = ("project_dir", "base_dir", "run_task", "task_group")
 TEST_GROUP = "test"
-_HEADER = "# generated from {source}; edit that, not this (an edited copy is kept); sha256 {digest}\n"
+_FOLDERS = {
+    "project_dir": "the folder of the expansions and of the runs",
+    "base_dir": "the folder of the task templates",
+}
+_HEADER = "# generated from {source}; edit that, not this; sha256 {digest}\n"
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class TaskFile:
         path: the YAML that a job runs.
         layer: its configuration, interpolations unresolved.
         source: the project it was expanded from; None for a YAML that is a task itself.
+        group: its group in the project; the tasks of the group ``test`` are evaluated only.
         overrides: command-line overrides that ``path`` does not hold.
     """
 
@@ -40,33 +45,45 @@ class TaskFile:
     path: Path
     layer: Layer
     source: Path | None = None
+    group: str = ""
     overrides: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
         """The content of an expansion, with its header."""
-        body = to_yaml(self.layer.data)
-        return _HEADER.format(source=self.source, digest=_digest(body)) + body
+        data = self.layer.data
+        if "plugins" in data:
+            folder = self.path.resolve().parent
+            data = data | {"plugins": [os.path.relpath(file, folder) for file in data["plugins"]]}
+        return _generated(to_yaml(data), str(self.source))
 
-    def write(self, *, force: bool = False) -> None:
-        """Write the expansion; a YAML that is a task itself is left alone.
+    def check_writable(self, *, force: bool = False) -> None:
+        """Raise if the expansion would replace what somebody wrote, unless ``force`` is set.
 
         Raises:
-            ConfigError: the file was edited, or was never generated, and ``force`` is not set.
+            ConfigError: the file was edited, or was never generated.
         """
-        if self.source is None:
-            return
-        if self.path.exists() and not force and not is_generated(self.path):
+        if self.source and not force and self.path.exists() and not is_generated(self.path):
             raise ConfigError(
-                f"{self.path} was edited or written by hand, and {self.source} would overwrite it; "
-                "rename it, or add --force"
+                f"{self.path}: was edited or written by hand; rename it, or add --force to have it "
+                f"overwritten from {self.source}"
             )
-        atomic_write_text(self.path, self.text)
+
+    def write(self, *, force: bool = False) -> None:
+        """Write the expansion, and have git ignore it; a YAML that is a task itself is left alone.
+
+        Raises:
+            ConfigError: as :meth:`check_writable`.
+        """
+        self.check_writable(force=force)
+        if self.source is not None:
+            _write_if_changed(self.path, self.text)
+            _ignore(self.path)
 
 
 @dataclass(frozen=True)
 class Project:
-    """The tasks of a project, in the order in which they run.
+    """The tasks of a project.
 
     Attributes:
         tasks: every task by name.
@@ -77,99 +94,142 @@ class Project:
     steps: Sequence[Sequence[str]]
 
     def test_steps(self) -> Sequence[Sequence[str]]:
-        """Return the steps of an evaluation job: the ``test`` group, or all there are."""
-        tests = [[name] for name in self.tasks if name.startswith(f"{TEST_GROUP}/")]
+        """Return the steps of an evaluation job: the group ``test``, or what there is to run."""
+        tests = [[name] for name, task in self.tasks.items() if task.group == TEST_GROUP]
         return tests or self.steps
 
 
-def load_project(
-    path: Path, overrides: Sequence[str] = (), *, trust_code: bool = False
-) -> Project:
-    """Return the expanded tasks of a project YAML.
+def load_project(path: Path, overrides: Sequence[str] = (), *, trust_code: bool = False) -> Project:
+    """Return the expanded tasks of a project YAML, or the one task that it is.
 
     Args:
         path: a project, or a task.
         overrides: ``key.sub=value``; a key of the project changes the project, every other key
-            changes each of its tasks.
+            changes each of its tasks and has the last word.
         trust_code: trust included files and templates (see :mod:`mmvt.config.compose`).
 
     Raises:
-        ConfigError: a key is missing or malformed, or a template does not exist.
+        ConfigError: the project cannot be expanded. What is wrong within a task is in the problems
+            of its layer, for :meth:`mmvt.config.recipe.Recipe.from_layer` to report.
     """
-    layer = compose(path, trust_code=trust_code)
-    over = read_overrides(list(overrides))
-    if "task_group" not in layer.data:
-        task = TaskFile(path.name, path, merge(layer, over), overrides=tuple(overrides))
+    layer, over = compose(path, trust_code=trust_code), read_overrides(overrides)
+    if layer.data.get("task_group") is None:
+        layer = finished(merge(layer, over), path, trust_code=trust_code)
+        task = TaskFile(path.name, path, layer, overrides=tuple(overrides))
         return Project({path.name: task}, [[path.name]])
-    layer = merge(layer, over)
-    _check_project(path, layer)
-    groups: dict[str, TaskFile] = {}
-    for group in layer.data["task_group"]:
-        for name in layer.under("task_group", group).data.get("task_list", []):
-            key = f"{group}/{name}" if group == TEST_GROUP else name
-            groups[key] = _expand(path, layer, group, name, trust_code)
-    return Project(groups, _steps(path, layer, groups))
+    layer = merge(layer, over.only(*PROJECT_KEYS))
+    over = over.without(*PROJECT_KEYS)
+    tasks: dict[str, TaskFile] = {}
+    for group, names in _task_lists(layer.only(*PROJECT_KEYS).settled()).items():
+        for name in names:
+            tasks[name] = _expand(path, layer, over, group, name, trust_code)
+    return Project(tasks, _steps(layer, tasks))
 
 
-def _check_project(path: Path, layer: Layer) -> None:
-    problems = [
-        f"{layer.origins.get((key,), path)}: {key} must be text"
-        for key in ("project_dir", "base_dir")
-        if not isinstance(layer.data.get(key), str)
-    ]
+def _task_lists(layer: Layer) -> dict[str, list[str]]:
+    """Return the names of the tasks of each group.
+
+    Raises:
+        ConfigError: a key of the project is missing or malformed, or a task is listed twice.
+    """
+    problems = list(_folder_problems(layer))
     groups = layer.data["task_group"]
-    if not isinstance(groups, Mapping) or not groups:
-        problems.append(f"{layer.origins[('task_group',)]}: task_group must hold groups of tasks")
-        raise ConfigError(problems)
-    for name, group in groups.items():
-        names = group.get("task_list") if isinstance(group, Mapping) else None
-        if not isinstance(names, list) or not all(isinstance(task, str) for task in names):
-            where = layer.origins.get(("task_group", name), path)
-            problems.append(f"{where}: task_group.{name}.task_list must list task files")
-    if problems:
-        raise ConfigError(problems)
+    if not isinstance(groups, Mapping):
+        problems.append(f"{layer.where(('task_group',))}: task_group must hold groups of tasks")
+        groups = {}
+    lists: dict[str, list[str]] = {}
+    seen: set[str] = set()
+    for group, content in groups.items():
+        where = f"{layer.where(('task_group', group, 'task_list'))}: task_group.{group}.task_list"
+        names = value_at(content, ("task_list",))
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            problems.append(f"{where} must be a list of task files")
+            continue
+        problems += [f"{where}: {n} is listed twice" for i, n in enumerate(names) if n in names[:i]]
+        problems += [f"{where}: {n} is in another group already" for n in {*names} & seen]
+        seen.update(names)
+        lists[group] = names
+    if problems or not all(key in layer.data for key in _FOLDERS):
+        raise ConfigError([*layer.problems, *problems])
+    return lists
 
 
-def _expand(path: Path, project: Layer, group: str, name: str, trust_code: bool) -> TaskFile:
+def _folder_problems(layer: Layer) -> Iterator[str]:
+    for key, about in _FOLDERS.items():
+        value = layer.data.get(key)
+        # a broken include may have held a missing key
+        if value is None and not layer.problems:
+            yield f"{layer.where((key,))}: {key} is missing; it names {about}"
+        elif value is not None and not isinstance(value, str):
+            yield f"{layer.where((key,))}: {key} must be text, not {value!r}"
+
+
+def _expand(
+    path: Path, project: Layer, over: Layer, group: str, name: str, trust_code: bool
+) -> TaskFile:
     base_dir, project_dir = project.data["base_dir"], project.data["project_dir"]
     root = root_of(path)
-    template = _find_template(root, base_dir, name, project.origins.get(("task_group", group), ""))
-    layer = compose_template(template, path, trust_code=trust_code)
+    target = root / project_dir / name
+    layer = Layer()
+    try:
+        template = _find_template(
+            root, base_dir, name, project.where(("task_group", group, "task_list"))
+        )
+        if target.resolve() in (template.resolve(), path.resolve()):
+            raise ConfigError(
+                f"{project.where(('project_dir',))}: expanding {name} would replace "
+                f"{shortest(target)}; project_dir must be a folder of its own"
+            )
+        layer = compose_template(template, path, trust_code=trust_code)
+    except ConfigError as error:
+        layer.problems += error.problems
+    if not target.resolve().is_relative_to(root):
+        layer.problems.append(
+            f"{project.where(('project_dir',))}: {project_dir}/{name} lies outside of {root}"
+        )
+    layer.data = _moved(layer.data, f"runs/{base_dir}", f"runs/{project_dir}")
     layer = merge(layer, project.without(*PROJECT_KEYS))
     layer = merge(layer, project.under("task_group", group).without("task_list"))
-    target = root / project_dir / name
-    if not target.resolve().is_relative_to(root) or target.resolve() == path.resolve():
-        where = project.origins.get(("project_dir",), str(path))
-        raise ConfigError(f"{where}: {project_dir}/{name} would be written outside of {root}")
-    data = _moved(layer.data, f"runs/{base_dir}", f"runs/{project_dir}")
-    data["project_dir"] = project_dir
-    if "plugins" in data:
-        files = plugin_files(path, layer)
-        # paths are written as seen from the expansion, which lies in a folder of its own
-        data["plugins"] = [os.path.relpath(file, target.resolve().parent) for file in files]
-    return TaskFile(name, _shortest(target), Layer(data, layer.origins), source=path)
+    layer = merge(layer, over)
+    layer.data = {"project_dir": project_dir, **layer.data}
+    layer = finished(layer, path, trust_code=trust_code)
+    return TaskFile(name, shortest(target), layer, source=shortest(path), group=group)
 
 
 def _find_template(root: Path, base_dir: str, name: str, where: str) -> Path:
-    folders = [root / base_dir, Path("projects") / base_dir, TEMPLATES / base_dir]
+    roots = [root, Path("projects").resolve(), TEMPLATES.resolve()]
+    folders = [place / base_dir for place in roots]
     found = next((folder / name for folder in folders if (folder / name).is_file()), None)
     if found is None:
-        known = {p.name for folder in folders for p in folder.glob("*.yaml")}
-        prefix = f"{where}: " if where else ""
-        raise ConfigError(f"{prefix}no task template {base_dir}/{name}{did_you_mean(name, known)}")
-    return _shortest(found)
+        known = sorted({path.name for folder in folders for path in folder.glob("*.yaml")})
+        hint = did_you_mean(name, known) or f" (there are {', '.join(known) or 'none'})"
+        raise ConfigError(f"{where}: there is no task template {base_dir}/{name}{hint}")
+    if not any(found.resolve().is_relative_to(place) for place in roots):
+        raise ConfigError(f"{where}: the task template {base_dir}/{name} lies outside of {root}")
+    return shortest(found)
 
 
-def _steps(path: Path, layer: Layer, tasks: Mapping[str, TaskFile]) -> list[list[str]]:
+def _steps(layer: Layer, tasks: Mapping[str, TaskFile]) -> list[list[str]]:
+    """Return the names of the tasks of each step.
+
+    Raises:
+        ConfigError: ``run_task`` is no list, or names a task that is not there.
+    """
     value = layer.data.get("run_task")
     if value is None:
-        return [[name] for name in tasks if not name.startswith(f"{TEST_GROUP}/")]
-    where = layer.origins.get(("run_task",), str(path))
+        return [[name] for name, task in tasks.items() if task.group != TEST_GROUP]
+    where = layer.where(("run_task",))
+    if not isinstance(value, list):
+        raise ConfigError([*layer.problems, f"{where}: run_task must be a list of tasks"])
     steps = [step if isinstance(step, list) else [step] for step in value]
-    unknown = [name for step in steps for name in step if name not in tasks]
-    if unknown:
-        hint = did_you_mean(str(unknown[0]), tasks)
-        raise ConfigError(f"{where}: run_task names {unknown[0]!r}, which is in no task_list{hint}")
+    problems = [
+        f"{where}: run_task: {name!r} is in no task_list{did_you_mean(str(name), tasks)}"
+        for step in steps
+        for name in step
+        if not isinstance(name, str) or name not in tasks
+    ]
+    if problems:
+        raise ConfigError([*layer.problems, *problems])
     return steps
 
 
@@ -185,16 +245,32 @@ def _moved(value: Any, old: str, new: str) -> Any:
 
 
 def is_generated(path: Path) -> bool:
-    """Return whether a file is an expansion that nobody has edited."""
-    header, _, body = path.read_text(encoding="utf-8").partition("\n")
-    return header.startswith("# generated from ") and header.endswith(f"sha256 {_digest(body)}")
+    """Return whether a file is one that the launcher wrote and nobody has edited."""
+    header, _, body = path.read_bytes().partition(b"\n")
+    digest = hashlib.sha256(body).hexdigest()
+    return header.startswith(b"# generated from ") and header.endswith(f" {digest}".encode())
 
 
-def _digest(body: str) -> str:
-    return hashlib.sha256(body.encode()).hexdigest()[:16]
+def _generated(body: str, source: str) -> str:
+    digest = hashlib.sha256(body.encode()).hexdigest()
+    # one line, whatever the path holds
+    return _HEADER.format(source=" ".join(source.split()), digest=digest) + body
 
 
-def _shortest(path: Path) -> Path:
-    here = Path.cwd().resolve()
-    path = path.resolve()
-    return path.relative_to(here) if path.is_relative_to(here) else path
+def _ignore(expansion: Path) -> None:
+    """Name an expansion in a .gitignore beside it, unless that is somebody's own."""
+    path = expansion.with_name(".gitignore")
+    names = {"/.gitignore", "/" + re.sub(r"([\\*?\[ ])", r"\\\1", expansion.name)}
+    if path.exists():
+        if not is_generated(path):
+            return
+        names.update(path.read_text(encoding="utf-8").splitlines()[1:])
+    body = "".join(f"{name}\n" for name in sorted(names))
+    _write_if_changed(path, _generated(body, "the projects whose expansions lie here"))
+
+
+def _write_if_changed(path: Path, text: str) -> None:
+    if path.exists() and path.read_bytes() == text.encode():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write_text(path, text)

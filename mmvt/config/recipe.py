@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmvt.config.compose import compose, resolve, root_of
-from mmvt.config.merge import Layer, merge, read_overrides
+from mmvt.config.compose import compose, finished, resolve
+from mmvt.config.merge import Layer, merge, read_overrides, value_at
 from mmvt.config.plan import Plan, Planner
 from mmvt.datasets.multimodal import MultimodalDataset
-from mmvt.errors import ConfigError, PluginError
-from mmvt.models.base import Head
+from mmvt.errors import ConfigError, PluginError, nearest
 from mmvt.plugins import Plugins, load_plugins
+from mmvt.processors.base import WIRE_KEYS
 
 if TYPE_CHECKING:
     from mmvt.evaluators.base import Metric, Predictor
     from mmvt.losses.base import Loss
+    from mmvt.models.base import Head
     from mmvt.models.model import MultimodalModel
     from mmvt.tasks.task import Task
 
-SECTIONS = (
-    "dataset",
-    "encoders",
-    "trunk",
-    "head",
-    "loss",
-    "task",
-    "predictor",
-    "metric",
-    "fairseq",
-    "plugins",
-    "project_dir",
-    "base_dir",
-    "prepare",
-)
+SECTIONS = ("dataset", "encoders", "trunk", "head", "loss", "task", "predictor", "metric")
 PASSED_THROUGH = ("fairseq", "plugins", "project_dir", "base_dir", "prepare")
+DEFAULT_OF_HEAD = ("trunk", "loss", "layout", "predictor", "metric")
 
 
 @dataclass
@@ -59,9 +48,7 @@ class Recipe:
     fairseq: Mapping[str, Any]
 
     @classmethod
-    def load(
-        cls, path: Path, overrides: Sequence[str] = (), *, trust_code: bool = False
-    ) -> Recipe:
+    def load(cls, path: Path, overrides: Sequence[str] = (), *, trust_code: bool = False) -> Recipe:
         """Return the recipe of a task YAML.
 
         Args:
@@ -72,8 +59,8 @@ class Recipe:
         Raises:
             ConfigError: with every problem of the file.
         """
-        layer = merge(compose(path, trust_code=trust_code), read_overrides(list(overrides)))
-        return cls.from_layer(path, layer)
+        layer = merge(compose(path, trust_code=trust_code), read_overrides(overrides))
+        return cls.from_layer(path, finished(layer, path, trust_code=trust_code))
 
     @classmethod
     def from_layer(cls, path: Path, layer: Layer) -> Recipe:
@@ -83,32 +70,47 @@ class Recipe:
             ConfigError: with every problem.
         """
         if "task_group" in layer.data:
-            raise ConfigError(f"{path} is a project; run it through locallaunch.py, or name one task")
+            raise ConfigError(
+                f"{path}: is a project; run it through locallaunch.py, or name a task"
+            )
         resolved = resolve(layer)
-        plugins = load_plugins(plugin_files(path, layer))
-        planner = Planner(resolved, plugins, _defaults_of_head(resolved, plugins))
-        plans = {slot: planner.slot(slot, (slot,)) for slot in ("trunk", "head", "loss")}
-        plans["dataset"] = planner.bind(MultimodalDataset, ("dataset",), ("dataset",))
-        plans |= {slot: planner.slot(slot, (slot,)) for slot in ("predictor", "metric", "task")}
+        problems = list(resolved.problems)
+        plugins = _load_plugins(layer, problems)
+        planner = Planner(
+            resolved,
+            plugins,
+            _defaults_of_head(resolved, plugins),
+            written=layer,
+            incomplete=bool(problems),
+        )
+        plans = {slot: planner.slot(slot, (slot,)) for slot in ("trunk", "head", "loss", "task")}
+        plans["dataset"] = planner.section(MultimodalDataset, ("dataset",))
+        plans |= {slot: planner.slot(slot, (slot,)) for slot in ("predictor", "metric")}
         encoders = {
-            name: planner.slot("encoder", ("encoders", name)) for name in _encoder_names(planner)
+            name: planner.slot("encoder", ("encoders", name))
+            for name in planner.mapping(("encoders",))
         }
+        _check_passed_through(planner)
         planner.report_unclaimed(SECTIONS, PASSED_THROUGH)
-        if planner.problems:
-            raise ConfigError(planner.problems)
-        _check_ports(plans, encoders)
-        return cls(
+        problems += planner.problems
+        if problems:
+            raise ConfigError(sorted(problems, key=_position))
+        complete = {slot: plan for slot, plan in plans.items() if plan is not None}
+        recipe = cls(
             path,
             layer,
-            {slot: plan for slot, plan in plans.items() if plan is not None},
+            complete,
             {name: plan for name, plan in encoders.items() if plan is not None},
             resolved.data.get("fairseq", {}),
         )
+        _check_ports(recipe)
+        return recipe
 
     @property
     def seed(self) -> int:
         """The run's seed: ``fairseq.common.seed``, 1 unless set."""
-        return int(self.fairseq.get("common", {}).get("seed", 1))
+        seed = value_at(self.fairseq, ("common", "seed"))
+        return 1 if seed is None else int(seed)
 
     def dataset(self, split: str) -> MultimodalDataset:
         """Return the dataset of a split: ``train``, ``valid`` or ``test``."""
@@ -145,60 +147,55 @@ class Recipe:
         return metric
 
 
-def plugin_files(path: Path, layer: Layer) -> list[Path]:
-    """Return the files listed under ``plugins:``, resolved against the YAML's folder.
-
-    Raises:
-        ConfigError: the list is malformed, or a file lies outside of the YAML's root.
-    """
-    names = layer.data.get("plugins") or []
-    where = layer.origins.get(("plugins",), str(path))
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ConfigError(f"{where}: plugins takes a list of Python files")
-    root = root_of(path, layer.data.get("project_dir"))
-    files = [(path.parent / name).resolve() for name in names]
-    outside = [n for n, file in zip(names, files, strict=True) if not file.is_relative_to(root)]
-    if outside:
-        raise ConfigError(f"{where}: plugin file {outside[0]} lies outside of {root}")
-    return files
+def _load_plugins(layer: Layer, problems: list[str]) -> Plugins:
+    """Return the plugins of mmvt and those of each file that can be imported."""
+    plugins = load_plugins()
+    for name in layer.data.get("plugins", []):
+        try:
+            plugins.add_file(Path(name))
+        except PluginError as error:
+            problems.append(f"{layer.where(('plugins',))}: {error}")
+    return plugins
 
 
-def _defaults_of_head(layer: Layer, plugins: Plugins) -> dict[str, str]:
-    """Return what the head names for the slots that are left open."""
-    defaults = {"task": "Task"}
+def _defaults_of_head(layer: Layer, plugins: Plugins) -> dict[str, str | None]:
+    """Return what the head names for the slots that are left open; None if that cannot be told."""
+    defaults: dict[str, str | None] = {"task": "Task"}
     value = layer.data.get("head")
     name = value.get("name") if isinstance(value, Mapping) else value
-    if not isinstance(name, str):
-        return defaults
-    try:
-        head = plugins.get("head", name)
-    except PluginError:
-        return defaults  # the planner reports it
-    return defaults | dict(head.defaults) if issubclass(head, Head) else defaults
+    near = nearest(name, plugins.registries["head"].names()) if isinstance(name, str) else None
+    if near is None:
+        return defaults | dict.fromkeys(DEFAULT_OF_HEAD)
+    head: type[Head] = plugins.get("head", near)
+    return defaults | dict(head.defaults)
 
 
-def _encoder_names(planner: Planner) -> list[str]:
-    value = planner.value(("encoders",))
-    if value is None:
-        return []
-    if not isinstance(value, Mapping):
-        planner.problem(("encoders",), "must name an encoder for each modality")
-        return []
-    return list(value)
+def _check_passed_through(planner: Planner) -> None:
+    """Note what is wrong with the form of the keys that no plugin takes."""
+    for key in ("project_dir", "base_dir", "prepare"):
+        value = planner.value((key,))
+        if not (value is None or isinstance(value, str)):
+            planner.problem((key,), f"must be text, not {value!r}")
+    for group in planner.mapping(("fairseq",)):
+        planner.mapping(("fairseq", group))
+    seed = planner.value(("fairseq", "common", "seed"))
+    if not (seed is None or type(seed) is int):
+        planner.problem(("fairseq", "common", "seed"), f"must be int, not {seed!r}")
 
 
-def _check_ports(plans: Mapping[str, Plan | None], encoders: Mapping[str, Plan | None]) -> None:
+def _check_ports(recipe: Recipe) -> None:
     from mmvt.models.model import check_ports
-    from mmvt.processors.base import WIRE_KEYS
 
-    aligner = plans["dataset"].values["aligner"].cls if plans["dataset"] else None
-    keys = (*WIRE_KEYS, *(aligner.produces if aligner else ()))
-    trunk, head, loss = (plans[slot] for slot in ("trunk", "head", "loss"))
-    if trunk and head and loss:
-        check_ports(
-            keys,
-            {name: plan.cls for name, plan in encoders.items() if plan},
-            trunk.cls,
-            head.cls,
-            loss.cls,
-        )
+    plans = recipe.plans
+    keys = (*WIRE_KEYS, *plans["dataset"].values["aligner"].cls.produces)
+    encoders = {name: plan.cls for name, plan in recipe.encoders.items()}
+    try:
+        check_ports(keys, encoders, plans["trunk"].cls, plans["head"].cls, plans["loss"].cls)
+    except ConfigError as error:
+        raise ConfigError([f"{recipe.path}: {problem}" for problem in error.problems]) from error
+
+
+def _position(problem: str) -> tuple[str, int]:
+    """Return (file, line) of a problem, so that a report reads from top to bottom."""
+    match = re.match(r"(.*?):(\d+): ", problem)
+    return (match[1], int(match[2])) if match else (problem.partition(": ")[0], 0)

@@ -9,24 +9,28 @@ from typing import Any
 
 import yaml
 
-from mmvt.errors import ConfigError
+from mmvt.errors import ConfigError, did_you_mean
 
-MAX_NODES = 20_000
+MAX_BYTES = 1_000_000
+MAX_VALUES = 20_000
+_TAG = "tag:yaml.org,2002:"
+_INT = re.compile(r"^[-+]?(?:0|[1-9][0-9_]*|0x[0-9a-fA-F_]+|0b[01_]+)$")
 _FLOAT = re.compile(
-    r"^[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+"
-    r"|\.[0-9_]+(?:[eE][-+]?[0-9]+)?|\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+    r"^[-+]?(?:(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)[eE][-+]?[0-9]+"
+    r"|[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*|\.(?:inf|Inf|INF))$|^\.(?:nan|NaN|NAN)$"
 )
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, with 5e-5 read as a number (YAML 1.2), not as a string."""
+    """The safe loader with the numbers of YAML 1.2: 5e-5 is one; 1:30, 007 and dates are text."""
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:float"]
+    first: [(tag, word) for tag, word in resolvers if tag in (f"{_TAG}bool", f"{_TAG}null")]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+_Loader.add_implicit_resolver(f"{_TAG}int", _INT, list("-+0123456789"))
+_Loader.add_implicit_resolver(f"{_TAG}float", _FLOAT, list("-+.0123456789"))
 
 
 @dataclass
@@ -37,24 +41,35 @@ class YamlFile:
         path: where it was read from.
         data: plain containers.
         lines: ``file:line`` of every key, by path of keys.
+        problems: keys given twice and tags that are not allowed, left out of ``data``.
     """
 
     path: Path
     data: dict[str, Any]
     lines: dict[tuple[str, ...], str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
 
 
 def read_yaml(path: Path) -> YamlFile:
     """Return the content of a YAML file whose top level is a mapping.
 
     Raises:
-        ConfigError: the file is missing, is no YAML mapping, repeats a key, holds a tag of an
-            object, or grows beyond reason through aliases.
+        ConfigError: the file is missing, is no YAML mapping, or is beyond reason large, also
+            through aliases of aliases.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        hint = did_you_mean(path.name, [near.name for near in path.parent.glob("*.yaml")])
+        raise ConfigError(f"{path}: does not exist{hint}") from error
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error})") from error
+    if len(content) > MAX_BYTES:
+        raise ConfigError(f"{path}: is larger than {MAX_BYTES} bytes")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text (at byte {error.start})") from error
     return parse_yaml(text, path)
 
 
@@ -64,71 +79,108 @@ def parse_yaml(text: str, path: Path) -> YamlFile:
     Raises:
         ConfigError: as :func:`read_yaml`.
     """
-    loader = _Loader(text)
-    reader = _Reader(path, loader)
+    reader = _Reader(str(path))
     try:
-        root = loader.get_single_node()
-        data = {} if root is None else reader.value(root, ())
+        data = reader.read(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}{_position(error)}: {_first_line(error)}") from error
-    finally:
-        loader.dispose()
+        raise ConfigError(f"{path}{_line_of(error)}: is no YAML: {_reason_of(error)}") from error
+    if data is None:
+        data = {}
     if not isinstance(data, dict):
-        raise ConfigError(f"{path}: holds a {type(data).__name__}, not keys and values")
-    if reader.problems:
-        raise ConfigError(reader.problems)
-    return YamlFile(path, data, reader.lines)
+        raise ConfigError(f"{path}: must hold keys and values, not {type(data).__name__}")
+    return YamlFile(path, data, reader.lines, reader.problems)
+
+
+def parse_value(text: str, where: str) -> Any:
+    """Return the value of a command-line argument.
+
+    Null, booleans, numbers, quoted text, [lists] and {mappings} are read as in a YAML file;
+    anything else is text, kept as it is.
+
+    Raises:
+        ConfigError: a list or mapping repeats a key or holds a tag.
+    """
+    if text[:1] in tuple("[{'\""):
+        reader = _Reader(where)
+        try:
+            value = reader.read(text)
+        except yaml.YAMLError:
+            return text
+        if reader.problems:
+            raise ConfigError(reader.problems)
+        return value
+    loader = _Loader("")
+    tag = loader.resolve(yaml.ScalarNode, text, (True, False))
+    return text if tag == f"{_TAG}str" else loader.construct_object(yaml.ScalarNode(tag, text))
 
 
 class _Reader:
-    """Turns nodes into plain containers, one visit a node, counting what aliases repeat."""
+    """Turns nodes into plain containers, counting what aliases repeat."""
 
-    def __init__(self, path: Path, loader: _Loader) -> None:
-        self.path, self.loader = path, loader
+    def __init__(self, name: str) -> None:
+        self.name = name
         self.lines: dict[tuple[str, ...], str] = {}
         self.problems: list[str] = []
         self.count = 0
 
+    def read(self, text: str) -> Any:
+        try:
+            self.loader = _Loader(text)
+            root = self.loader.get_single_node()
+            return None if root is None else self.value(root, ())
+        except RecursionError as error:
+            raise ConfigError(f"{self.name}: is nested too deeply, or within itself") from error
+
     def value(self, node: yaml.Node, keys: tuple[str, ...]) -> Any:
         self.count += 1
-        if self.count > MAX_NODES:
-            raise ConfigError(f"{self.path}: more than {MAX_NODES} values; aliases of aliases?")
-        if isinstance(node, yaml.MappingNode):
-            if node.tag != "tag:yaml.org,2002:map":
-                return self.refuse(node)
+        if self.count > MAX_VALUES:
+            raise ConfigError(f"{self.name}: holds more than {MAX_VALUES} values, with its aliases")
+        if node.tag == f"{_TAG}map" and isinstance(node, yaml.MappingNode):
             return self.mapping(node, keys)
-        if isinstance(node, yaml.SequenceNode):
-            if node.tag != "tag:yaml.org,2002:seq":
-                return self.refuse(node)
+        if node.tag == f"{_TAG}seq" and isinstance(node, yaml.SequenceNode):
             return [self.value(child, (*keys, str(i))) for i, child in enumerate(node.value)]
-        if node.tag.rpartition(":")[2] not in ("str", "int", "float", "bool", "null"):
-            return self.refuse(node)
-        return self.loader.construct_object(node)
+        if isinstance(node, yaml.ScalarNode):
+            return self.scalar(node)
+        return self.refuse(node)
 
     def mapping(self, node: yaml.MappingNode, keys: tuple[str, ...]) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
+            where = f"{self.name}:{key_node.start_mark.line + 1}"
+            if not isinstance(key_node, yaml.ScalarNode):
+                self.problems.append(f"{where}: a key must be a word, not a list or a mapping")
+                continue
             key = str(key_node.value)
-            where = f"{self.path}:{key_node.start_mark.line + 1}"
-            if key_node.tag == "tag:yaml.org,2002:merge" or key in result:
-                what = "is given twice" if key in result else "(a merge key) is not supported"
-                self.problems.append(f"{where}: {'.'.join((*keys, key))} {what}")
-            self.lines[(*keys, key)] = where
-            result[key] = self.value(value_node, (*keys, key))
+            if key in result:
+                self.problems.append(f"{where}: {'.'.join((*keys, key))} is given twice")
+            elif key == "<<":
+                self.problems.append(f"{where}: << (a merge key) is not supported; use includes")
+            else:
+                self.lines[(*keys, key)] = where
+                result[key] = self.value(value_node, (*keys, key))
         return result
 
+    def scalar(self, node: yaml.ScalarNode) -> Any:
+        if node.tag not in {_TAG + name for name in ("str", "int", "float", "bool", "null")}:
+            return self.refuse(node)
+        try:
+            return self.loader.construct_object(node)
+        except (ValueError, KeyError):  # such as !!int "one"
+            return self.refuse(node)
+
     def refuse(self, node: yaml.Node) -> None:
+        tag = node.tag.replace(_TAG, "!!")
         self.problems.append(
-            f"{self.path}:{node.start_mark.line + 1}: tag {node.tag!r} is not allowed; "
-            "only plain values, lists and mappings are"
+            f"{self.name}:{node.start_mark.line + 1}: the tag {tag} is not allowed here; write "
+            "plain values, lists and mappings"
         )
 
 
-def _position(error: yaml.YAMLError) -> str:
+def _line_of(error: yaml.YAMLError) -> str:
     mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
     return f":{mark.line + 1}" if mark else ""
 
 
-def _first_line(error: yaml.YAMLError) -> str:
-    problem = error.problem if isinstance(error, yaml.MarkedYAMLError) else None
-    return problem or str(error).splitlines()[0]
+def _reason_of(error: yaml.YAMLError) -> str:
+    reason = error.problem if isinstance(error, yaml.MarkedYAMLError) else None
+    return reason or str(error).splitlines()[0]
