@@ -1,0 +1,34 @@
+"""Finds the number of an id among millions, in a file that is mapped and not read.
+
+The file holds two rows of 64-bit numbers: the sorted xxh3-64 hashes of all ids, and the number of
+the id behind each. A hash is only a hint: the caller compares the id itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import xxhash
+from jaxtyping import UInt64
+
+
+def hash_id(video_id: str) -> int:
+    """Return the xxh3-64 of an id."""
+    return xxhash.xxh3_64_intdigest(video_id.encode())
+
+
+def build_index(hashes: Iterable[int]) -> UInt64[np.ndarray, "2 ids"]:
+    """Return the index of ids whose hashes are given in order of their numbers."""
+    column = np.fromiter(hashes, dtype=np.uint64)
+    order = np.argsort(column, kind="stable")
+    return np.stack([column[order], order.astype(np.uint64)])
+
+
+def candidates(index: UInt64[np.ndarray, "2 ids"], video_id: str) -> Iterator[int]:
+    """Yield the numbers of the ids that have the hash of ``video_id``."""
+    wanted = np.uint64(hash_id(video_id))
+    position = int(np.searchsorted(index[0], wanted))
+    while position < index.shape[1] and index[0, position] == wanted:
+        yield int(index[1, position])
+        position += 1

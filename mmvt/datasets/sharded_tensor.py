@@ -1,0 +1,103 @@
+"""One file of rows, cut into items of different lengths: ``NAME_data.npy`` and ``NAME_starts.npy``.
+
+Item i is ``data[starts[i]:starts[i + 1]]``. Both files are memory-mapped when first used, so a
+tensor costs nothing before that, and goes to another process as its name alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+from jaxtyping import Int, Shaped
+from typing_extensions import override
+
+from mmvt.errors import StoreError
+
+
+class ShardedTensor(Sequence[np.ndarray]):
+    """The items of one shard.
+
+    Args:
+        prefix: path of the two files without ``_data.npy`` and ``_starts.npy``.
+    """
+
+    def __init__(self, prefix: Path) -> None:
+        self.prefix = prefix
+
+    @classmethod
+    def open(cls, prefix: Path) -> ShardedTensor:
+        """Return the tensor of a prefix, checked.
+
+        Raises:
+            StoreError: a file is missing or damaged, or the two do not belong together.
+        """
+        tensor = cls(prefix)
+        if tensor.starts[-1] != len(tensor.data):
+            raise StoreError(
+                f"{prefix}_data.npy has {len(tensor.data)} rows, but {prefix}_starts.npy ends at "
+                f"{tensor.starts[-1]}"
+            )
+        return tensor
+
+    @cached_property
+    def data(self) -> Shaped[np.ndarray, "rows *dim"]:
+        """All rows, read-only."""
+        return map_array(Path(f"{self.prefix}_data.npy"))
+
+    @cached_property
+    def starts(self) -> Int[np.ndarray, " items_plus_1"]:
+        """First row of each item, and the number of rows at the end."""
+        path = Path(f"{self.prefix}_starts.npy")
+        starts = map_array(path)
+        if starts.dtype != np.int64 or starts.ndim != 1 or len(starts) == 0:
+            raise StoreError(f"{path}: is no list of 64-bit positions")
+        if starts[0] != 0 or (np.diff(starts) < 0).any():
+            raise StoreError(f"{path}: positions do not begin at 0 or do not grow")
+        return starts
+
+    @override
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> np.ndarray: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[np.ndarray]: ...
+    @override
+    def __getitem__(self, index: int | slice) -> np.ndarray | list[np.ndarray]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(len(self))[index]]
+        index = range(len(self))[index]
+        rows: np.ndarray = self.data[self.starts[index] : self.starts[index + 1]]
+        return rows
+
+    def __reduce__(self) -> tuple[type[ShardedTensor], tuple[Path]]:
+        return type(self), (self.prefix,)
+
+
+def map_array(path: Path) -> np.ndarray:
+    """Return a ``.npy`` file as a read-only array that is read from disk as it is used.
+
+    Raises:
+        StoreError: the file is missing, cut short, or no array of plain numbers.
+    """
+    try:
+        # a plain array over the map: slicing a memmap object costs a microsecond more
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except FileNotFoundError as error:
+        raise StoreError(f"{path}: does not exist") from error
+    except (OSError, ValueError, EOFError) as error:
+        if path.is_file() and _holds_no_numbers(path):
+            return np.load(path, allow_pickle=False)  # an empty array cannot be mapped
+        raise StoreError(f"{path}: is damaged: {error}") from error
+
+
+def _holds_no_numbers(path: Path) -> bool:
+    try:
+        return bool(np.load(path, allow_pickle=False).size == 0)
+    except (OSError, ValueError, EOFError):
+        return False
