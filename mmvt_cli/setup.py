@@ -93,8 +93,10 @@ def install(groups: Iterable[str]) -> None:
         MissingPackageError: pip is absent or failed, or something is missing all the same.
     """
     steps = plan(groups)
+    changed = False
     for number, step in enumerate(steps, start=1):
         wanted = missing(step)
+        changed |= bool(wanted)
         state = f"installing {', '.join(wanted)}" if wanted else "present"
         print(f"[{number}/{len(steps)}] {step.title}: {state}", flush=True)
         if not wanted:
@@ -103,6 +105,8 @@ def install(groups: Iterable[str]) -> None:
         importlib.invalidate_caches()
         if left := missing(step):
             raise MissingPackageError(f"pip succeeded, and yet these are not right: {left}")
+    for line in conflicts() if changed else ():
+        print(f"conflict: {line}", file=sys.stderr)
 
 
 def check(groups: Iterable[str]) -> int:
@@ -192,6 +196,7 @@ def _pip_install(step: Step, names: Sequence[str]) -> None:
     if importlib.util.find_spec("pip") is None:
         raise MissingPackageError(f"{sys.executable} has no pip; run: python -m ensurepip")
     argv = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install"]
+    argv.append("--no-warn-conflicts")  # until the last step there are some; they are told after it
     if not sys.stdout.isatty():
         argv.append("--quiet")
     pins = read_pins()
