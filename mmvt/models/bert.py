@@ -1,0 +1,246 @@
+"""Trunks made of transformers' BERT, and the loading of one by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import AutoConfig, BertConfig, BertModel
+from typing_extensions import override
+
+from mmvt.errors import CheckpointError, ConfigError, MissingWeightsError, did_you_mean
+from mmvt.models.base import Trunk
+
+
+class SeparateTrunk(Trunk):
+    """Two BERTs that never see each other: one over the video, one over the text.
+
+    The video's runs over ``[CLS] v1 … vV [SEP]``, with the video tokens in place of word
+    embeddings; the text's over ``[CLS] w1 … wn [SEP]``. Both begin with the weights of the same
+    BERT, of which the video's takes the first layers.
+
+    Source: VideoCLIP (arXiv 2109.14084) §3.1.
+
+    Args:
+        max_video_len: most video tokens of an example; the video ``[SEP]`` always has the position
+            after them, however many there are.
+        bert_name: name or folder of a BERT; null = built from ``bert_config`` alone.
+        num_hidden_video_layers: layers of the video's BERT.
+        num_hidden_layers: layers of the text's BERT; null = all that ``bert_name`` has.
+        pretrained: begin with the weights of ``bert_name``, else with random ones.
+        bert_config: fields of the BERT's config.json to replace, such as ``hidden_size``.
+    """
+
+    produces = ("hidden_video", "hidden_text")
+
+    def __init__(
+        self,
+        *,
+        max_video_len: int,
+        bert_name: str | None = None,
+        num_hidden_video_layers: int = 6,
+        num_hidden_layers: int | None = None,
+        pretrained: bool = True,
+        bert_config: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        config = read_bert_config(bert_name, bert_config or {})
+        if max_video_len + 2 > config.max_position_embeddings:
+            raise ConfigError(
+                f"max_video_len is {max_video_len}, but a BERT of {config.max_position_embeddings} "
+                "positions takes 2 less"
+            )
+        if pretrained and bert_name is None:
+            raise ConfigError("pretrained weights need a bert_name; set it, or pretrained: false")
+        layers = config.num_hidden_layers if num_hidden_layers is None else num_hidden_layers
+        config.num_hidden_layers = max(layers, num_hidden_video_layers)
+        bert = build_bert(config, bert_name if pretrained else None)
+        self.max_video_len = max_video_len
+        self.hidden_size: int = config.hidden_size
+        self.video = first_layers(bert, num_hidden_video_layers)
+        self.text = first_layers(bert, layers)
+
+    @override
+    def forward(  # type: ignore[override]  # parameters are ports
+        self,
+        video_embeddings: Float[Tensor, "batch video_len hidden"],
+        vmasks: Bool[Tensor, "batch video_len"],
+        caps: Int[Tensor, "batch text_len"],
+        cmasks: Bool[Tensor, "batch text_len"],
+    ) -> dict[str, Tensor]:
+        """Return ``hidden_video`` (batch, video_len + 2, hidden) and ``hidden_text``.
+
+        ``hidden_text`` (batch, text_len - 1, hidden) has no state of the video's ``[SEP]``.
+
+        Raises:
+            ConfigError: the video or the text is longer than the model's positions.
+        """
+        return {
+            "hidden_video": self._video_states(video_embeddings, vmasks, caps, cmasks),
+            "hidden_text": self._text_states(caps, cmasks),
+        }
+
+    def _video_states(
+        self,
+        video_embeddings: Float[Tensor, "batch video_len hidden"],
+        vmasks: Bool[Tensor, "batch video_len"],
+        caps: Int[Tensor, "batch text_len"],
+        cmasks: Bool[Tensor, "batch text_len"],
+    ) -> Float[Tensor, "batch video_states hidden"]:
+        steps = video_embeddings.shape[1]
+        if steps > self.max_video_len:
+            raise ConfigError(
+                f"a video has {steps} steps, but max_video_len is {self.max_video_len}"
+            )
+        edges = self.video.embeddings.word_embeddings(caps[:, :2])
+        positions = torch.arange(steps + 2, device=caps.device)
+        positions[-1] = self.max_video_len + 1
+        states: Tensor = self.video(
+            inputs_embeds=torch.cat([edges[:, :1], video_embeddings, edges[:, 1:]], dim=1),
+            position_ids=positions[None],
+            attention_mask=key_mask(torch.cat([cmasks[:, :1], vmasks, cmasks[:, 1:2]], dim=1)),
+        ).last_hidden_state
+        return states
+
+    def _text_states(
+        self, caps: Int[Tensor, "batch text_len"], cmasks: Bool[Tensor, "batch text_len"]
+    ) -> Float[Tensor, "batch text_states hidden"]:
+        positions = self.text.embeddings.position_embeddings.num_embeddings
+        if caps.shape[1] - 1 > positions:
+            raise ConfigError(
+                f"a text has {caps.shape[1] - 1} tokens, but its BERT {positions} positions"
+            )
+        states: Tensor = self.text(
+            input_ids=torch.cat([caps[:, :1], caps[:, 2:]], dim=1),
+            attention_mask=key_mask(torch.cat([cmasks[:, :1], cmasks[:, 2:]], dim=1)),
+        ).last_hidden_state
+        return states
+
+
+def key_mask(mask: Bool[Tensor, "batch length"]) -> Bool[Tensor, "batch 1 length length"]:
+    """Return the attention mask that lets every position see the positions of ``mask``.
+
+    A row without any real position sees all of its padding: attention over nothing is not a number.
+    """
+    keys = mask | ~mask.any(1, keepdim=True)
+    return keys[:, None, None, :].expand(-1, 1, mask.shape[1], -1)
+
+
+def read_bert_config(bert_name: str | None, overrides: Mapping[str, Any]) -> BertConfig:
+    """Return the configuration of a BERT, with fields replaced.
+
+    It is looked for in ``pretrained_models/<bert_name>``, then at the path ``bert_name``, then in
+    the local Hugging Face cache. Nothing is downloaded and no code beside it is run.
+
+    Args:
+        bert_name: name or folder; None = transformers' defaults.
+        overrides: fields to replace.
+
+    Raises:
+        MissingWeightsError: it is in none of the three places; the message says what to put where.
+        ConfigError: it is the configuration of something else, or a field does not exist.
+    """
+    known = BertConfig().to_dict()
+    problems = [
+        f"bert_config.{key} is no field of a BERT{did_you_mean(key, known)}"
+        for key in overrides
+        if key not in known
+    ]
+    if problems:
+        raise ConfigError(problems)
+    if bert_name is None:
+        return BertConfig(**overrides)
+    try:
+        config = AutoConfig.from_pretrained(
+            _place(bert_name), local_files_only=True, trust_remote_code=False, **overrides
+        )
+    except (OSError, ValueError) as error:
+        raise _missing(bert_name, "config.json", error) from error
+    if not isinstance(config, BertConfig):
+        raise ConfigError(f"bert_name {bert_name!r} is a {config.model_type}, and no BERT")
+    return config
+
+
+class _Bert(BertModel):
+    # weights may come with more than is used: a pooler, further layers, the heads of pre-training
+    _keys_to_ignore_on_load_unexpected = [".*"]  # noqa: RUF012  # transformers' own attribute
+
+
+def build_bert(config: BertConfig, bert_name: str | None) -> BertModel:
+    """Return a BERT without pooler, in training mode.
+
+    Args:
+        config: its configuration.
+        bert_name: name or folder of its weights, found like its configuration; None = random ones.
+
+    Raises:
+        MissingWeightsError: there are no weights; the message says what to put where.
+        CheckpointError: the file of weights is torn or unsafe.
+        ConfigError: the configuration is impossible, or the weights do not fit it.
+    """
+    try:
+        if bert_name is None:
+            return _Bert(config, add_pooling_layer=False)
+        # typed as a model alone
+        loaded: Any = _Bert.from_pretrained(
+            _place(bert_name),
+            config=config,
+            add_pooling_layer=False,
+            local_files_only=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    except OSError as error:
+        raise _missing(bert_name, "config.json and model.safetensors", error) from error
+    except (SafetensorError, UnpicklingError) as error:
+        raise CheckpointError(
+            f"the weights of {bert_name!r} are torn or unsafe ({type(error).__name__}); they are "
+            "not loaded"
+        ) from error
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(f"the BERT {bert_name or 'of bert_config'!r}: {error}") from error
+    model, info = loaded
+    misfits = sorted({*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])})
+    if misfits:
+        raise ConfigError(
+            f"the weights of {bert_name!r} lack {len(misfits)} keys of a BERT with "
+            f"{config.num_hidden_layers} layers of {config.hidden_size}, or have them in another "
+            f"shape: {misfits[0]} and so on"
+        )
+    bert: BertModel = model.train()
+    return bert
+
+
+def first_layers(bert: BertModel, num_layers: int) -> BertModel:
+    """Return a copy of a BERT that has its first ``num_layers`` layers only.
+
+    Raises:
+        ConfigError: it is asked for less than one layer.
+    """
+    if num_layers < 1:
+        raise ConfigError(f"a BERT of {num_layers} layers is asked for, but needs at least 1")
+    copy = deepcopy(bert)
+    copy.encoder.layer = copy.encoder.layer[:num_layers]
+    copy.config.num_hidden_layers = num_layers
+    return copy
+
+
+def _place(bert_name: str) -> str:
+    kept = Path("pretrained_models", bert_name)
+    return str(kept) if kept.is_dir() else bert_name
+
+
+def _missing(bert_name: str | None, files: str, error: Exception) -> MissingWeightsError:
+    first = str(error).strip().splitlines()[0]
+    folder = Path("pretrained_models", str(bert_name))
+    return MissingWeightsError(
+        f"no BERT {bert_name!r}: put its {files} into {folder}, give "
+        f"a folder that holds them, or fill the Hugging Face cache ({first})"
+    )

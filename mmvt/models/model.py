@@ -1,0 +1,81 @@
+"""The model: encoders → trunk → head, and the check that their ports meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from torch import Tensor, nn
+
+from mmvt.errors import ConfigError
+from mmvt.losses.base import Loss
+from mmvt.models.base import Encoder, Head, Part, Trunk, consumed_ports
+
+
+class MultimodalModel(nn.Module):
+    """Runs encoders, trunk and head one after another, each on what the earlier ones produced.
+
+    Args:
+        encoders: an encoder a modality; the name is part of the checkpoint keys.
+        trunk: joins or keeps apart the modalities.
+        head: makes what a loss or a predictor needs.
+    """
+
+    def __init__(self, encoders: Mapping[str, Encoder], trunk: Trunk, head: Head) -> None:
+        super().__init__()
+        self.encoders = nn.ModuleDict(encoders)
+        self.trunk = trunk
+        self.head = head
+        self._ports = [consumed_ports(part) for part in self._parts()]
+
+    def forward(self, **batch: Tensor) -> dict[str, Tensor]:
+        """Return the batch and the outputs of all parts, by port name; ``batch`` is not changed."""
+        values = dict(batch)
+        for part, (required, optional) in zip(self._parts(), self._ports, strict=True):
+            ports = [*required, *(name for name in optional if name in values)]
+            values |= part(**{name: values[name] for name in ports})
+        return values
+
+    def _parts(self) -> list[nn.Module]:
+        return [*self.encoders.values(), self.trunk, self.head]
+
+
+def check_ports(
+    batch_keys: Iterable[str],
+    encoders: Mapping[str, type[Encoder]],
+    trunk: type[Trunk],
+    head: type[Head],
+    loss: type[Loss],
+) -> None:
+    """Raise unless every part finds what it consumes; nothing is built.
+
+    Args:
+        batch_keys: keys of a batch.
+        encoders: class of each encoder, by modality.
+        trunk: class of the trunk.
+        head: class of the head.
+        loss: class of the loss.
+
+    Raises:
+        ConfigError: a line for every missing port: who needs it, and what is there instead.
+    """
+    keys = list(batch_keys)
+    stages: list[tuple[list[type[Part] | type[Loss]], str]] = [
+        (list(encoders.values()), f"a batch holds {', '.join(keys)}"),
+        ([trunk], _produced(encoders.values()) or "there is no encoder"),
+        ([head], _produced([trunk])),
+        ([loss], _produced([head])),
+    ]
+    available, problems = set(keys), []
+    for parts, before in stages:
+        for part in parts:
+            required, _ = consumed_ports(part)
+            missing = [name for name in required if name not in available]
+            problems += [f"{part.__name__} needs {name}, but {before}" for name in missing]
+            if issubclass(part, Part):
+                available.update(part.produces)
+    if problems:
+        raise ConfigError(problems)
+
+
+def _produced(parts: Iterable[type[Part]]) -> str:
+    return " and ".join(f"{part.__name__} produces {', '.join(part.produces)}" for part in parts)
