@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from mmvt.config.yaml_file import parse_value
+from mmvt.config.yaml_file import Dumper, parse_value
 from mmvt.errors import ConfigError
 
 Keys = tuple[str, ...]
@@ -177,5 +177,5 @@ def plugin_paths(value: Any, folder: Path) -> list[str] | None:
 
 
 def to_yaml(data: Mapping[str, Any]) -> str:
-    """Return plain containers as YAML text, keys in their order."""
-    return yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True, width=100)
+    """Return plain containers as YAML text that reads back as the same, keys in their order."""
+    return yaml.dump(dict(data), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)

@@ -8,7 +8,7 @@ later (``split``, ``seed``, ``hidden_size``) come from the context given to :met
 from __future__ import annotations
 
 import types
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Union, get_args, get_origin
 
@@ -95,9 +95,10 @@ class Planner:
             self.claimed.add((*keys, "name"))
             self.known.setdefault(keys, set()).add("name")
         if not isinstance(name, str):
-            self.problem(
-                keys, f"must name the {noun}, not {'null' if name is None else repr(name)}"
-            )
+            if name is None:
+                self._missing((*keys, "name"), f"it names the {noun}")
+            else:
+                self.problem(keys, f"must name the {noun}, not {name!r}")
             self.knows_all = False
             return None
         return self._planned(kind, name, keys, shared)
@@ -223,8 +224,10 @@ class Planner:
             else:
                 self._unclaimed(path, "is used by no plugin", self.known.get(keys, ()))
 
-    def _unclaimed(self, keys: Keys, message: str, choices: Iterable[str]) -> None:
+    def _unclaimed(self, keys: Keys, message: str, choices: Collection[str]) -> None:
         hint = did_you_mean(keys[-1], choices, quote="'")
+        if keys[-1] in choices:
+            self.problem(keys, "is not used; the plugins that take it have a value of their own")
         # with a plugin unknown, a key it may have claimed is no second problem
-        if hint or self.knows_all:
+        elif hint or self.knows_all:
             self.problem(keys, message + hint)

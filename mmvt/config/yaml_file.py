@@ -33,6 +33,19 @@ _Loader.add_implicit_resolver(f"{_TAG}int", _INT, list("-+0123456789"))
 _Loader.add_implicit_resolver(f"{_TAG}float", _FLOAT, list("-+.0123456789"))
 
 
+class Dumper(yaml.SafeDumper):
+    """The safe dumper, which also quotes text that the loader above takes for something else."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        """Return the node of a text; only double quotes keep a line break that is not ASCII."""
+        quote = '"' if set(data) & set("\x85\u2028\u2029") else None
+        return self.represent_scalar(f"{_TAG}str", data, style=quote)
+
+
+Dumper.add_implicit_resolver(f"{_TAG}float", _FLOAT, list("-+.0123456789"))
+Dumper.add_representer(str, Dumper.represent_str)
+
+
 @dataclass
 class YamlFile:
     """The content of one YAML file.
