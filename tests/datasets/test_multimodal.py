@@ -4,7 +4,7 @@ import json
 import logging
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from mmvt.datasets.multimodal import MultimodalDataset, check_clips, collate
 from mmvt.errors import DataError, StoreError
+from mmvt.features.shard import StoreWriter
 from mmvt.processors.aligners.pair import PairAligner
 from mmvt.processors.aligners.sampled import OverlappedAligner
 from mmvt.processors.base import (
@@ -24,6 +25,9 @@ from mmvt.processors.base import (
     VideoProcessor,
 )
 from mmvt.processors.layout import VideoTextLayout
+from mmvt.processors.meta.captions import CaptionMetaProcessor
+from mmvt.processors.text.captions import CaptionTextProcessor
+from mmvt.processors.video.store import StoreVideoProcessor
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "dog", "runs"]
 
@@ -82,11 +86,16 @@ TEXTS = {
 
 
 @pytest.fixture(scope="module")
-def layout(tmp_path_factory: pytest.TempPathFactory) -> VideoTextLayout:
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder: Path = tmp_path_factory.mktemp("bert")
     (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n")
     (folder / "config.json").write_text(json.dumps({"model_type": "bert"}))
-    return VideoTextLayout(max_video_len=4, max_len=16, bert_name=str(folder))
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def layout(tokenizer: str) -> VideoTextLayout:
+    return VideoTextLayout(max_video_len=4, max_len=16, bert_name=tokenizer)
 
 
 @pytest.fixture
@@ -138,6 +147,39 @@ class Telling(Aligner):
         self, video_id: str, video_features: np.ndarray, clips: TextClips, rng: np.random.Generator
     ) -> Example:
         return {"times": [clips.start.tolist(), clips.end.tolist()]}
+
+
+def test_own_data_is_a_caption_file_and_a_store(
+    overlapped: OverlappedAligner, tokenizer: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "captions.csv"
+    path.write_text(
+        "video,caption,start,end,split\n"
+        "Küche 1.mp4,a dog,0,1.5,train\nKüche 1.mp4,runs,1.5,,train\nb.mp4,a dog runs,,,test\n"
+    )
+    with StoreWriter(tmp_path / "store", dim=1, fps=2.0, encoder={"name": "test"}) as writer:
+        writer.add("Küche 1.mp4", np.arange(5, dtype=np.float16)[:, None])
+        writer.add("b.mp4", np.ones((1, 1), np.float16))
+
+    def split_of(split: Literal["train", "test"], aligner: Aligner) -> MultimodalDataset:
+        return MultimodalDataset(
+            meta_processor=CaptionMetaProcessor(split=split, annotations=path),
+            video_processor=StoreVideoProcessor(store=tmp_path / "store"),
+            text_processor=CaptionTextProcessor(annotations=path, bert_name=tokenizer),
+            aligner=aligner,
+        )
+
+    train = split_of("train", overlapped)
+    seen = set()
+    for epoch in range(1, 30):
+        train.set_epoch(epoch)
+        example = train[0]
+        assert example["video_id"] == "Küche 1.mp4"
+        seen.add(tuple(example["caps"][example["cmasks"]].tolist()))
+    assert seen == {(2, 3, 5, 6, 3), (2, 3, 7, 3), (2, 3, 5, 6, 7, 3)}
+    [example] = split_of("test", PairAligner(layout=overlapped.layout))
+    assert example["video_id"] == "b.mp4"
+    assert example["caps"].tolist()[:6] == [2, 3, 5, 6, 7, 3]
 
 
 def test_captions_reach_the_aligner_in_feature_steps() -> None:

@@ -1,0 +1,43 @@
+"""Video features in a feature store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from typing_extensions import override
+
+from mmvt.datasets.store import FeatureStore
+from mmvt.processors.base import VideoProcessor
+
+
+class StoreVideoProcessor(VideoProcessor):
+    """Reads features from a store; a grid of rows a step stays a grid.
+
+    Args:
+        store: folder of the store.
+        input_dim: refuse a store whose rows have another width.
+        grid: refuse a store whose steps are not a ``grid`` × ``grid`` map of rows.
+        fps: refuse a store with another number of steps a second.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Path,
+        input_dim: int | None = None,
+        grid: int | None = None,
+        fps: float | None = None,
+    ) -> None:
+        self.store = FeatureStore.open(store)
+        expected = {"dim": input_dim, "grid": grid, "fps": fps}
+        self.store.require(**{key: value for key, value in expected.items() if value is not None})
+        self.fps = self.store.manifest.fps
+
+    def __contains__(self, video_id: str) -> bool:
+        return video_id in self.store
+
+    @override
+    def __call__(self, video_id: str) -> Float[np.ndarray, "steps *grid dim"]:
+        return self.store[video_id]
