@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from mmvt.config.merge import Keys, Layer, merge, plugin_paths
-from mmvt.config.yaml_file import YamlFile, read_yaml
-from mmvt.errors import ConfigError, did_you_mean
+from mmvt.config.yaml_file import YamlFile, did_you_mean_file, read_yaml
+from mmvt.errors import ConfigError
 
 # package data; in a checkout a link to projects/
 TEMPLATES = Path(__file__).resolve().parents[1] / "projects"
@@ -109,8 +109,7 @@ class _Composer:
         candidates = [source.path.parent / name, Path(name), packaged]
         found = next((path for path in candidates if path.is_file()), None)
         if found is None:
-            near = {path.name for place in candidates for path in place.parent.glob("*.yaml")}
-            hint = did_you_mean(Path(name).name, near)
+            hint = did_you_mean_file(name, [place.parent for place in candidates])
             raise ConfigError(f"{where}: the included file {name} does not exist{hint}")
         if not any(found.resolve().is_relative_to(root) for root in self.roots):
             raise ConfigError(

@@ -16,6 +16,7 @@ from typing import Any
 
 from mmvt.config.compose import TEMPLATES, compose, compose_template, finished, root_of, shortest
 from mmvt.config.merge import Layer, merge, read_overrides, to_yaml, value_at
+from mmvt.config.yaml_file import did_you_mean_file
 from mmvt.errors import ConfigError, did_you_mean
 from mmvt.files import atomic_write_text
 
@@ -202,7 +203,8 @@ def _find_template(root: Path, base_dir: str, name: str, where: str) -> Path:
     found = next((folder / name for folder in folders if (folder / name).is_file()), None)
     if found is None:
         known = sorted({path.name for folder in folders for path in folder.glob("*.yaml")})
-        hint = did_you_mean(name, known) or f" (there are {', '.join(known) or 'none'})"
+        there = f" (there are {', '.join(known) or 'none'})"
+        hint = did_you_mean_file(name, folders) or there
         raise ConfigError(f"{where}: there is no task template {base_dir}/{name}{hint}")
     if not any(found.resolve().is_relative_to(place) for place in roots):
         raise ConfigError(f"{where}: the task template {base_dir}/{name} lies outside of {root}")

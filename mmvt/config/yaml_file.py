@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from mmvt.errors import ConfigError, did_you_mean
+from mmvt.errors import ConfigError, nearest
 
 MAX_BYTES = 1_000_000
 MAX_VALUES = 20_000
@@ -73,7 +74,7 @@ def read_yaml(path: Path) -> YamlFile:
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
-        hint = did_you_mean(path.name, [near.name for near in path.parent.glob("*.yaml")])
+        hint = did_you_mean_file(path.name, [path.parent])
         raise ConfigError(f"{path}: does not exist{hint}") from error
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from error
@@ -187,6 +188,13 @@ class _Reader:
             f"{self.name}:{node.start_mark.line + 1}: the tag {tag} is not allowed here; write "
             "plain values, lists and mappings"
         )
+
+
+def did_you_mean_file(name: str, folders: Iterable[Path]) -> str:
+    """Return ``"; did you mean X?"`` for the YAML of ``folders`` nearest to ``name``, or ""."""
+    stems = [path.stem for folder in folders for path in folder.glob("*.yaml")]
+    near = nearest(Path(name).stem, stems)
+    return f"; did you mean {near}.yaml?" if near else ""
 
 
 def _line_of(error: yaml.YAMLError) -> str:
