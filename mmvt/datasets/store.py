@@ -139,7 +139,9 @@ class FeatureStore(Mapping[str, np.ndarray]):
 
     def _number(self, video_id: str) -> int | None:
         video_id = check_id(video_id)
-        return next((n for n in candidates(self._index, video_id) if self.id_at(n) == video_id), None)
+        return next(
+            (n for n in candidates(self._index, video_id) if self.id_at(n) == video_id), None
+        )
 
     def _place(self, number: int) -> tuple[Shard, int]:
         position = bisect.bisect_right(self._ends, number)

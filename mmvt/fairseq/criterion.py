@@ -9,9 +9,9 @@ from typing import Any
 from fairseq.criterions import FairseqCriterion, register_criterion
 from fairseq.dataclass import FairseqDataclass
 from fairseq.logging import metrics
-from torch import Tensor
+from omegaconf import DictConfig
+from torch import Tensor, nn
 
-from mmvt.fairseq.model import FairseqMultimodalModel
 from mmvt.fairseq.task import FairseqMultimodalTask
 
 
@@ -34,13 +34,13 @@ class FairseqMultimodalCriterion(FairseqCriterion):
 
     @classmethod
     def build_criterion(
-        cls, cfg: MMLossConfig, task: FairseqMultimodalTask
+        cls, cfg: DictConfig, task: FairseqMultimodalTask
     ) -> FairseqMultimodalCriterion:
         """Return the criterion of the task's recipe."""
         return cls(task)
 
     def forward(
-        self, model: FairseqMultimodalModel, sample: Mapping[str, Any]
+        self, model: nn.Module, sample: Mapping[str, Any]
     ) -> tuple[Tensor, int, dict[str, Any]]:
         """Return (loss, 1, what to log); ``sample`` is not changed."""
         loss, _ = self.task.task.compute(model, self.loss, sample)

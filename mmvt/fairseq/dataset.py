@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 from fairseq.data import FairseqDataset
@@ -36,7 +36,7 @@ class FairseqMultimodalDataset(FairseqDataset):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: SupportsIndex) -> dict[str, Any]:
         return self.dataset[int(index)]
 
     def collater(self, samples: list[dict[str, Any]]) -> dict[str, Any]:
@@ -49,10 +49,10 @@ class FairseqMultimodalDataset(FairseqDataset):
             return np.arange(len(self), dtype=np.int64)
         return np.random.default_rng([self.seed, self.epoch]).permutation(len(self))
 
-    def num_tokens(self, index: int) -> int:
+    def num_tokens(self, index: SupportsIndex) -> int:
         """Return 1: batches are counted in examples."""
         return 1
 
-    def size(self, index: int) -> int:
+    def size(self, index: SupportsIndex) -> int:
         """Return 1: no example is too long, layouts cut to size."""
         return 1

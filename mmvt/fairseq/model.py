@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from fairseq.dataclass import FairseqDataclass
 from fairseq.models import BaseFairseqModel, register_model
+from omegaconf import DictConfig
 from torch import Tensor
 
 from mmvt.fairseq.task import FairseqMultimodalTask
@@ -30,9 +31,7 @@ class FairseqMultimodalModel(BaseFairseqModel):
         self.mmmodel = model
 
     @classmethod
-    def build_model(
-        cls, args: MMArchConfig, task: FairseqMultimodalTask
-    ) -> FairseqMultimodalModel:
+    def build_model(cls, args: DictConfig, task: FairseqMultimodalTask) -> FairseqMultimodalModel:
         """Return the model of the task's recipe."""
         return cls(task.recipe.model())
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from fairseq.dataclass import FairseqDataclass
 from fairseq.tasks import FairseqTask, register_task
-from omegaconf import MISSING
+from omegaconf import MISSING, DictConfig
 
 from mmvt.config.recipe import Recipe
 from mmvt.fairseq.dataset import FairseqMultimodalDataset
@@ -32,7 +32,7 @@ class MMTaskConfig(FairseqDataclass):
 class FairseqMultimodalTask(FairseqTask):
     """Builds datasets of a recipe and hands batches to its task."""
 
-    def __init__(self, cfg: MMTaskConfig) -> None:
+    def __init__(self, cfg: DictConfig) -> None:
         super().__init__(cfg)
         self.recipe = Recipe.load(
             Path(cfg.recipe), json.loads(cfg.overrides), trust_code=cfg.trust_code
@@ -48,4 +48,4 @@ class FairseqMultimodalTask(FairseqTask):
 
     def max_positions(self) -> None:
         """Return None: layouts cut examples to size."""
-        return None
+        return

@@ -24,7 +24,7 @@ class MultimodalTrainer(Trainer):
 
     def lr_step_update(self) -> float:
         """Set the learning rate of the update to come, and return it."""
-        updates = self._num_updates
+        updates: int = self._num_updates  # type: ignore[has-type]
         # the scheduler is asked for another update than the one that is logged and saved
         self._num_updates = self._scheduled_update()
         try:

@@ -123,7 +123,9 @@ class StoreWriter:
         if times is None:
             times = np.arange(steps) / self.manifest.fps
         if len(times) != steps:
-            raise StoreError(f"{self.folder}: {video_id!r} has {steps} steps, but {len(times)} times")
+            raise StoreError(
+                f"{self.folder}: {video_id!r} has {steps} steps, but {len(times)} times"
+            )
         meta = {"duration": duration, "source": source, "steps": steps}
         self._shard().add(video_id, numbers, np.asarray(times, np.float64), meta)
         if len(self._shard().ids) == self.shard_size:
@@ -140,7 +142,9 @@ class StoreWriter:
         with np.errstate(over="ignore"):
             numbers = rows.astype(manifest.dtype)
         if not np.isfinite(numbers).all():
-            what = "not finite" if not np.isfinite(rows).all() else f"too large for {manifest.dtype}"
+            what = (
+                "not finite" if not np.isfinite(rows).all() else f"too large for {manifest.dtype}"
+            )
             raise StoreError(f"{self.folder}: rows of {video_id!r} are {what}")
         return numbers.reshape(-1, manifest.dim)
 

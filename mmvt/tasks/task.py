@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmvt.losses.base import Loss
 from mmvt.models.base import consumed_ports
-from mmvt.models.model import MultimodalModel
 
 
 class Task:
@@ -38,9 +37,15 @@ class Task:
         }
 
     def compute(
-        self, model: MultimodalModel, loss: Loss, batch: Mapping[str, Any]
+        self, model: nn.Module, loss: Loss, batch: Mapping[str, Any]
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return (loss, outputs of the model) of a batch as it comes from the dataset."""
+        """Return (loss, outputs of the model) of a batch as it comes from the dataset.
+
+        Args:
+            model: a :class:`~mmvt.models.model.MultimodalModel`, or what wraps one for training.
+            loss: what is trained for.
+            batch: the wire keys, and ids as lists.
+        """
         flat = self.flatten(batch)
         outputs = model(**{key: value for key, value in flat.items() if isinstance(value, Tensor)})
         values = {**flat, **outputs}

@@ -72,12 +72,16 @@ def test_all_unknown_options_are_named_with_the_nearest_there_is():
 
 
 def test_a_wrong_type_is_one_error_and_does_not_end_the_process():
-    with pytest.raises(ConfigError, match=r"fairseq: argument --batch-size/--max-sentences: invalid int value: 'x'"):
+    with pytest.raises(
+        ConfigError, match=r"fairseq: argument --batch-size/--max-sentences: invalid int value: 'x'"
+    ):
         arguments.parse({"dataset": {"batch_size": "x"}}, "x.yaml")
 
 
 def test_an_unknown_choice_is_one_error():
-    with pytest.raises(ConfigError, match=r"fairseq: argument --optimizer: invalid choice: 'adamm'"):
+    with pytest.raises(
+        ConfigError, match=r"fairseq: argument --optimizer: invalid choice: 'adamm'"
+    ):
         arguments.parse({"optimization": {"optimizer": "adamm"}}, "x.yaml")
 
 

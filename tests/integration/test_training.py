@@ -57,7 +57,9 @@ def succeed(folder: Path, *words: str) -> str:
 
 
 def notes(path: Path) -> list[dict[str, object]]:
-    return [note for line in path.read_text().splitlines() if (note := json.loads(line))["training"]]
+    return [
+        note for line in path.read_text().splitlines() if (note := json.loads(line))["training"]
+    ]
 
 
 def losses(output: str) -> list[float]:
@@ -68,9 +70,7 @@ def losses(output: str) -> list[float]:
 
 def test_one_process_trains_and_its_loss_falls(tmp_path: Path, corpus: Path):
     write_project(tmp_path, corpus)
-    output = succeed(
-        tmp_path, "--jobtype", "local_single", "fairseq.optimization.max_update=24"
-    )
+    output = succeed(tmp_path, "--jobtype", "local_single", "fairseq.optimization.max_update=24")
     values = losses(output)
     assert len(values) == 24
     assert sum(values[-4:]) < 0.8 * sum(values[:4])
@@ -78,7 +78,9 @@ def test_one_process_trains_and_its_loss_falls(tmp_path: Path, corpus: Path):
     assert (run / "checkpoint_last.pt").is_file()
     assert (run / "checkpoint_best.pt").is_file()
     assert "StoreVideoProcessor" in (run / "config.yaml").read_text()
-    rates = [json.loads(line[line.index("{") :]) for line in output.splitlines() if "train_inner" in line]
+    rates = [
+        json.loads(line[line.index("{") :]) for line in output.splitlines() if "train_inner" in line
+    ]
     assert float(rates[0]["train_lr"] if "train_lr" in rates[0] else rates[0]["lr"]) > 0
 
 
@@ -102,9 +104,7 @@ def test_two_processes_are_one_job(tmp_path: Path, corpus: Path):
     project = write_project(tmp_path, corpus)
     (tmp_path / "projects" / "spy.py").write_text(SPY)
     project.write_text(project.read_text() + "plugins: [spy.py]\ntask: SpyingTask\n")
-    output = succeed(
-        tmp_path, "--jobtype", "local_small", "fairseq.optimization.max_update=4"
-    )
+    output = succeed(tmp_path, "--jobtype", "local_small", "fairseq.optimization.max_update=4")
     first, second = (notes(tmp_path / f"worker{rank}.jsonl") for rank in (0, 1))
     # 4 batches an epoch are 2 updates of 2 workers: after 2 epochs each saw half, together all
     assert len(first) == len(second) == 4
@@ -117,7 +117,11 @@ def test_two_processes_are_one_job(tmp_path: Path, corpus: Path):
 
 
 def _saved(output: str) -> list[str]:
-    return [line.split("Saved checkpoint ")[1].split()[0] for line in output.splitlines() if "Saved checkpoint" in line]
+    return [
+        line.split("Saved checkpoint ")[1].split()[0]
+        for line in output.splitlines()
+        if "Saved checkpoint" in line
+    ]
 
 
 def test_an_aligner_in_a_file_of_ones_own_trains_from_yaml_alone(tmp_path: Path, corpus: Path):
@@ -129,14 +133,13 @@ def test_an_aligner_in_a_file_of_ones_own_trains_from_yaml_alone(tmp_path: Path,
         "from mmvt.processors.sampling import WholeSampler\n\n\n"
         "class MyAligner(SampledAligner):\n"
         '    """The whole video and its first caption, noted in a file.\n\n'
-        "    Args:\n        layout: writes tensors.\n        note: a file.\n    \"\"\"\n\n"
+        '    Args:\n        layout: writes tensors.\n        note: a file.\n    """\n\n'
         "    def __init__(self, *, layout: Layout, note: Path) -> None:\n"
         "        super().__init__(sampler=WholeSampler(), layout=layout)\n"
         "        note.write_text('used')\n"
     )
     project.write_text(
-        project.read_text()
-        + "plugins: [mine.py]\ndataset: {aligner: MyAligner, note: note.txt, "
+        project.read_text() + "plugins: [mine.py]\ndataset: {aligner: MyAligner, note: note.txt, "
         "sampled_min_len: null, sampled_max_len: null}\n"
     )
     succeed(tmp_path, "--jobtype", "local_single", "fairseq.optimization.max_update=2")
