@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import re
 from collections.abc import Iterable
 
 
@@ -94,3 +95,9 @@ def require_package(module: str, setup: str) -> None:
         raise MissingPackageError(
             f"the package {module!r} is not installed; run: python -m mmvt_cli.setup {setup}"
         )
+
+
+def position(problem: str) -> tuple[str, int]:
+    """Return (file, line) of a problem, by which a report reads from top to bottom."""
+    match = re.match(r"(.*?):(\d+): ", problem)
+    return (match[1], int(match[2])) if match else (problem.partition(": ")[0], 0)

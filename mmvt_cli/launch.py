@@ -17,9 +17,10 @@ from types import FrameType
 
 from mmvt.config.merge import to_yaml
 from mmvt.config.project import Project, TaskFile, load_project
-from mmvt.errors import ConfigError, MMVTError
+from mmvt.errors import ConfigError, MMVTError, position
 from mmvt_cli._cli import cli_errors
 from mmvt_cli.jobs import JOBS, Job, check_gpus, job_named
+from mmvt_cli.train import fairseq_problems
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 EXAMPLES = """\
@@ -102,6 +103,7 @@ def _check(project: Project, to_open: Sequence[Sequence[str]]) -> None:
     opened = {name for step in to_open for name in step}
     problems: list[str] = []
     for name, task in project.tasks.items():
+        problems += fairseq_problems(task.layer)
         try:
             recipe = Recipe.from_layer(task.path, task.layer)
         except ConfigError as error:
@@ -114,7 +116,7 @@ def _check(project: Project, to_open: Sequence[Sequence[str]]) -> None:
             hint = task.layer.data.get("prepare")
             problems.append(f"{task.path}: {error}" + (f"; make it with: {hint}" if hint else ""))
     if problems:
-        raise ConfigError(dict.fromkeys(problems))
+        raise ConfigError(sorted(dict.fromkeys(problems), key=position))
 
 
 def _write(project: Project, *, force: bool) -> None:

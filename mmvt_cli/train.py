@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import logging
+from collections.abc import Mapping
 from pathlib import Path
 
-from mmvt.errors import require_package
+from mmvt.config.compose import resolve
+from mmvt.config.merge import Layer
+from mmvt.errors import ConfigError, require_package
 from mmvt_cli._cli import cli_errors
 
 EXAMPLES = """\
@@ -34,6 +39,27 @@ def main(argv: list[str] | None = None) -> int:
 
     train(args.task, args.overrides, trust_code=args.trust_code)
     return 0
+
+
+def fairseq_problems(layer: Layer) -> list[str]:
+    """Return what is wrong with the ``fairseq`` section of a task.
+
+    Without fairseq nothing is found wrong: only training needs it, and says so.
+    """
+    section = resolve(layer).data.get("fairseq", {})
+    if importlib.util.find_spec("fairseq") is None or not isinstance(section, Mapping):
+        return []
+    # its import asks for a package that nothing here needs
+    logging.getLogger("fairseq.tasks.text_to_speech").setLevel(logging.WARNING)
+    from mmvt.fairseq import arguments, criterion, model, task  # noqa: F401  # registers options
+
+    try:
+        arguments.parse(section, recipe="")
+    except ConfigError as error:
+        keys = [tuple(problem.split()[0].rstrip(":").split(".")) for problem in error.problems]
+        places = [layer.where(path) for path in keys]
+        return [f"{place}: {p}" for place, p in zip(places, error.problems, strict=True)]
+    return []
 
 
 if __name__ == "__main__":

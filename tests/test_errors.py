@@ -11,6 +11,7 @@ from mmvt.errors import (
     MMVTError,
     did_you_mean,
     nearest,
+    position,
     require_package,
 )
 
@@ -52,3 +53,14 @@ def test_an_absent_package_names_the_command_that_installs_it():
     require_package("json", "train")
     with pytest.raises(MissingPackageError, match=r"run: python -m mmvt_cli.setup train$"):
         require_package("no_such_package", "train")
+
+
+def test_problems_are_ordered_by_file_and_line():
+    problems = ["b.yaml:1: x", "a.yaml:10: y: z", "a.yaml:9: 1:2: y", "a.yaml: is missing", "word"]
+    assert [position(problem) for problem in problems] == [
+        ("b.yaml", 1),
+        ("a.yaml", 10),
+        ("a.yaml", 9),
+        ("a.yaml", 0),
+        ("word", 0),
+    ]

@@ -268,7 +268,7 @@ def _ignore(expansion: Path) -> None:
             return
         names.update(path.read_text(encoding="utf-8").splitlines()[1:])
     body = "".join(f"{name}\n" for name in sorted(names))
-    _write_if_changed(path, _generated(body, "the projects whose expansions lie here"))
+    _write_if_changed(path, _generated(body, "the expansions beside it"))
 
 
 def _write_if_changed(path: Path, text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from mmvt.config.compose import compose, finished, resolve
 from mmvt.config.merge import Layer, merge, read_overrides, value_at
 from mmvt.config.plan import Plan, Planner
 from mmvt.datasets.multimodal import MultimodalDataset
-from mmvt.errors import ConfigError, PluginError, nearest
+from mmvt.errors import ConfigError, PluginError, nearest, position
 from mmvt.plugins import Plugins, load_plugins
 from mmvt.processors.base import WIRE_KEYS
 
@@ -94,7 +93,7 @@ class Recipe:
         planner.report_unclaimed(SECTIONS, PASSED_THROUGH)
         problems += planner.problems
         if problems:
-            raise ConfigError(sorted(problems, key=_position))
+            raise ConfigError(sorted(problems, key=position))
         complete = {slot: plan for slot, plan in plans.items() if plan is not None}
         recipe = cls(
             path,
@@ -110,7 +109,9 @@ class Recipe:
     def seed(self) -> int:
         """The run's seed: ``fairseq.common.seed``, 1 unless set."""
         seed = value_at(self.fairseq, ("common", "seed"))
-        return 1 if seed is None else int(seed)
+        if type(seed) not in (int, type(None)):
+            raise ConfigError(f"{self.path}: fairseq.common.seed must be int, not {seed!r}")
+        return 1 if seed is None else seed
 
     def dataset(self, split: str) -> MultimodalDataset:
         """Return the dataset of a split: ``train``, ``valid`` or ``test``."""
@@ -178,9 +179,6 @@ def _check_passed_through(planner: Planner) -> None:
             planner.problem((key,), f"must be text, not {value!r}")
     for group in planner.mapping(("fairseq",)):
         planner.mapping(("fairseq", group))
-    seed = planner.value(("fairseq", "common", "seed"))
-    if not (seed is None or type(seed) is int):
-        planner.problem(("fairseq", "common", "seed"), f"must be int, not {seed!r}")
 
 
 def _check_ports(recipe: Recipe) -> None:
@@ -193,9 +191,3 @@ def _check_ports(recipe: Recipe) -> None:
         check_ports(keys, encoders, plans["trunk"].cls, plans["head"].cls, plans["loss"].cls)
     except ConfigError as error:
         raise ConfigError([f"{recipe.path}: {problem}" for problem in error.problems]) from error
-
-
-def _position(problem: str) -> tuple[str, int]:
-    """Return (file, line) of a problem, so that a report reads from top to bottom."""
-    match = re.match(r"(.*?):(\d+): ", problem)
-    return (match[1], int(match[2])) if match else (problem.partition(": ")[0], 0)
