@@ -71,7 +71,7 @@ class LaunchError(MMVTError):
 def nearest(word: str, choices: Iterable[str]) -> str | None:
     """Return the one of ``choices`` that ``word`` is most likely a slip of, or None."""
     lowered = {name.lower(): name for name in choices}
-    near = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.7)
+    near = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.75)
     return lowered[near[0]] if near else None
 
 

@@ -171,8 +171,11 @@ class Planner:
 
     def _missing(self, keys: Keys, why: str) -> None:
         start = f"{self.layer.where(keys)}: {'.'.join(keys)} is missing"
+        section = self.value(keys[:-1])
+        if not self.reads_all or not (section is None or isinstance(section, Mapping)):
+            return
         # a key that two plugins miss is one problem
-        if self.reads_all and not any(problem.startswith(start) for problem in self.problems):
+        if not any(problem.startswith(start) for problem in self.problems):
             self.problem(keys, f"is missing; {why}")
 
     def _mismatch(self, keys: Keys, item: Field, message: str) -> str:

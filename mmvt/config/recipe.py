@@ -17,12 +17,23 @@ from mmvt.processors.base import WIRE_KEYS
 
 if TYPE_CHECKING:
     from mmvt.evaluators.base import Metric, Predictor
+    from mmvt.features.extraction import Extraction
     from mmvt.losses.base import Loss
     from mmvt.models.base import Head
     from mmvt.models.model import MultimodalModel
     from mmvt.tasks.task import Task
 
-SECTIONS = ("dataset", "encoders", "trunk", "head", "loss", "task", "predictor", "metric")
+SECTIONS = (
+    "features",
+    "dataset",
+    "encoders",
+    "trunk",
+    "head",
+    "loss",
+    "task",
+    "predictor",
+    "metric",
+)
 PASSED_THROUGH = ("fairseq", "plugins", "project_dir", "base_dir", "prepare")
 DEFAULT_OF_HEAD = ("trunk", "loss", "layout", "predictor", "metric")
 
@@ -35,7 +46,7 @@ class Recipe:
         path: the YAML.
         layer: its composition, interpolations unresolved (so secrets never reach a saved file).
         plans: a plan a slot: ``dataset``, ``trunk``, ``head``, ``loss``, ``task``, ``predictor``,
-            ``metric``.
+            ``metric``; ``features`` where raw video can be used.
         encoders: a plan a modality.
         fairseq: the ``fairseq`` section, resolved.
     """
@@ -84,6 +95,8 @@ class Recipe:
         )
         plans = {slot: planner.slot(slot, (slot,)) for slot in ("trunk", "head", "loss", "task")}
         plans["dataset"] = planner.section(MultimodalDataset, ("dataset",))
+        if planner.mapping(("features",)):
+            plans["features"] = planner.section(_extraction(), ("features",))
         plans |= {slot: planner.slot(slot, (slot,)) for slot in ("predictor", "metric")}
         encoders = {
             name: planner.slot("encoder", ("encoders", name))
@@ -127,6 +140,20 @@ class Recipe:
         encoders = {name: plan.build(**width) for name, plan in self.encoders.items()}
         return MultimodalModel(encoders, trunk, self.plans["head"].build(**width))
 
+    def extraction(self) -> Extraction:
+        """Return what turns video files into features.
+
+        Raises:
+            ConfigError: the YAML does not say how.
+        """
+        if "features" not in self.plans:
+            raise ConfigError(
+                f"{self.path}: has no section features, which says how video files become features, "
+                "such as features: {encoder: EfficientNetLite0, fps: 1}"
+            )
+        extraction: Extraction = self.plans["features"].build()
+        return extraction
+
     def loss(self) -> Loss:
         """Return the loss."""
         loss: Loss = self.plans["loss"].build()
@@ -146,6 +173,12 @@ class Recipe:
         """Return the metric."""
         metric: Metric = self.plans["metric"].build()
         return metric
+
+
+def _extraction() -> type[Extraction]:
+    from mmvt.features.extraction import Extraction
+
+    return Extraction
 
 
 def _load_plugins(layer: Layer, problems: list[str]) -> Plugins:
