@@ -67,9 +67,24 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
             "PairAligner": "mmvt.processors.aligners.pair",
         },
     ),
-    "encoder": ("mmvt.models.base:Encoder", {"VideoTokenMLP": "mmvt.models.encoders"}),
-    "trunk": ("mmvt.models.base:Trunk", {"SeparateTrunk": "mmvt.models.bert"}),
-    "head": ("mmvt.models.base:Head", {"ContrastiveHead": "mmvt.models.heads.contrastive"}),
+    "encoder": (
+        "mmvt.models.base:Encoder",
+        {
+            "VideoTokenMLP": "mmvt.models.encoders",
+            "ClassNameEncoder": "mmvt.models.bridge",
+        },
+    ),
+    "trunk": (
+        "mmvt.models.base:Trunk",
+        {"SeparateTrunk": "mmvt.models.bert", "SentenceTrunk": "mmvt.models.bridge"},
+    ),
+    "head": (
+        "mmvt.models.base:Head",
+        {
+            "ContrastiveHead": "mmvt.models.heads.contrastive",
+            "CosineHead": "mmvt.models.heads.bridge",
+        },
+    ),
     "loss": (
         "mmvt.losses.base:Loss",
         {

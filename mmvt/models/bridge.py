@@ -93,18 +93,21 @@ class ClassNameEncoder(Encoder):
     ) -> dict[str, Tensor]:
         """Return ``video_embeddings`` (batch, video_len, hidden_size), of length 1 each.
 
+        A grid of rows is averaged.
+
         Raises:
-            ConfigError: the features are no rows of the classifier's width.
+            ConfigError: the rows are not as wide as the classifier takes them.
         """
-        if vfeats.ndim != 3 or vfeats.shape[-1] != self.linear.in_features:
+        if vfeats.shape[-1] != self.linear.in_features:
             raise ConfigError(
-                f"features have the shape {tuple(vfeats.shape[2:])} a step, but the bridge takes "
-                f"({self.linear.in_features},): EfficientNetLite0 with output pooled"
+                f"features are {vfeats.shape[-1]} wide, but the bridge takes the "
+                f"{self.linear.in_features} of EfficientNetLite0 before its classifier"
             )
-        probabilities = F.linear(vfeats, self.weight, self.bias).softmax(-1)
+        rows = vfeats.mean(2) if vfeats.ndim == 4 else vfeats
+        probabilities = F.linear(rows, self.weight, self.bias).softmax(-1)
         least = probabilities.topk(self.classes).values[..., -1:]
         named = probabilities.where(probabilities >= least, 0) @ self.names
-        both = F.normalize(named, dim=-1) + F.normalize(self.linear(vfeats), dim=-1)
+        both = F.normalize(named, dim=-1) + F.normalize(self.linear(rows), dim=-1)
         return {"video_embeddings": F.normalize(both, dim=-1)}
 
 

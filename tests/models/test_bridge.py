@@ -104,10 +104,16 @@ def test_features_of_a_class_point_to_its_name(encoder: ClassNameEncoder) -> Non
     assert number in scores.topk(3).indices
 
 
-@pytest.mark.parametrize("shape", [(1, 2, 1000), (1, 2, 9, 1280)])
-def test_other_features_are_refused(encoder: ClassNameEncoder, shape: tuple[int, ...]) -> None:
-    with pytest.raises(ConfigError, match="EfficientNetLite0 with output pooled"):
-        encoder(torch.zeros(shape))
+def test_grid_of_rows_is_averaged(encoder: ClassNameEncoder) -> None:
+    vfeats = torch.rand(1, 2, 9, 1280, generator=torch.Generator().manual_seed(2))
+    torch.testing.assert_close(
+        encoder(vfeats)["video_embeddings"], encoder(vfeats.mean(2))["video_embeddings"]
+    )
+
+
+def test_features_of_another_encoder_are_refused(encoder: ClassNameEncoder) -> None:
+    with pytest.raises(ConfigError, match="1000 wide, but the bridge takes the 1280"):
+        encoder(torch.zeros(1, 2, 1000))
 
 
 @pytest.mark.parametrize(
