@@ -53,8 +53,10 @@ def main(argv: list[str] | None = None) -> int:
         if name in COMMANDS and len(words) >= length:
             module = importlib.import_module(COMMANDS[name][0])
             return int(module.main(words[length:]))
-    hint = did_you_mean(words[0], [name.split()[0] for name in COMMANDS])
-    print(f"error: mmvt has no subcommand {words[0]!r}{hint}", file=sys.stderr)
+    longer = [name for name in COMMANDS if name.split()[0] == words[0]]
+    hint = did_you_mean(words[0], COMMANDS) or "".join(f"; did you mean {n}?" for n in longer)
+    listing = hint or f" (there are {', '.join(COMMANDS)})"
+    print(f"error: mmvt has no subcommand {words[0]!r}{listing}", file=sys.stderr)
     return 2
 
 

@@ -39,10 +39,11 @@ def main(argv: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("projects", nargs="*", type=Path, help="projects or tasks")
+    parser.add_argument("--trust-code", action="store_true", help="trust included files as well")
     args = parser.parse_args(argv)
     failed = 0
-    for path in args.projects or sorted(Path("projects").rglob("*.yaml")):
-        for task, problem in check(path):
+    for path in args.projects or all_projects():
+        for task, problem in check(path, trust_code=args.trust_code):
             print(f"{'ok' if problem is None else 'FAILED':<7} {task}")
             if problem is not None:
                 failed += 1
@@ -50,12 +51,26 @@ def main(argv: list[str] | None = None) -> int:
     return 2 if failed else 0
 
 
-def check(path: Path) -> Iterator[tuple[str, MMVTError | None]]:
+def all_projects() -> list[Path]:
+    """Return every YAML under ``projects/`` but expansions, whose project is there too.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    from mmvt.config.project import is_generated
+
+    found = [path for path in sorted(Path("projects").rglob("*.yaml")) if not is_generated(path)]
+    if not found:
+        raise ConfigError("there is no YAML under projects/; name one, or see mmvt init --help")
+    return found
+
+
+def check(path: Path, *, trust_code: bool = False) -> Iterator[tuple[str, MMVTError | None]]:
     """Yield (task, problem) of every task of a project; the problem of a sound one is None."""
     from mmvt.config.project import load_project
 
     try:
-        tasks = load_project(path).tasks
+        tasks = load_project(path, trust_code=trust_code).tasks
     except ConfigError as error:
         yield str(path), error
         return

@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import inspect
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmvt.errors import PluginError, did_you_mean
 from mmvt_cli._cli import cli_errors
+
+if TYPE_CHECKING:
+    from mmvt.config.fields import Field
 
 EXAMPLES = """\
 examples:
@@ -51,16 +55,26 @@ def main(argv: list[str] | None = None) -> int:
 
 def describe(cls: type, *, whole: bool) -> str:
     """Return the name and first line of a plugin, or all of its documentation and fields."""
-    from mmvt.config.fields import REQUIRED, fields_of
+    from mmvt.config.fields import fields_of
 
     doc = inspect.getdoc(cls) or ""
     if not whole:
         return f"{cls.__name__}\n  {doc.splitlines()[0] if doc else ''}"
     lines = [f"{cls.__name__} ({cls.__module__})", "", doc.partition("\nArgs:")[0].strip(), ""]
     for item in fields_of(cls):
-        default = "required" if item.default is REQUIRED else f"default {item.default!r}"
-        lines += [f"  {item.name}: {item.type_name}  ({default})", f"      {item.doc}"]
-    return "\n".join(lines)
+        lines += [f"  {item.name}: {item.type_name}  ({_default(item)})", f"      {item.doc}"]
+    return "\n".join(lines).rstrip()
+
+
+def _default(item: Field) -> str:
+    from mmvt.config.fields import REQUIRED
+    from mmvt.config.plan import CONTEXT
+
+    if item.name in CONTEXT:
+        return "given by the run unless set"
+    if item.default is REQUIRED:
+        return "required"
+    return f"default {'null' if item.default is None else repr(item.default)}"
 
 
 if __name__ == "__main__":

@@ -214,7 +214,7 @@ class Planner:
             if key in sections:
                 self._report_unclaimed((key,))
             elif key not in passed_through:
-                self._unclaimed((key,), "is no section", (*sections, *passed_through))
+                self._unclaimed((key,), (*sections, *passed_through))
 
     def _report_unclaimed(self, keys: Keys) -> None:
         value = self.value(keys)
@@ -225,12 +225,14 @@ class Planner:
             if path in self.claimed or path in self.known:
                 self._report_unclaimed(path)
             else:
-                self._unclaimed(path, "is used by no plugin", self.known.get(keys, ()))
+                self._unclaimed(path, self.known.get(keys, ()))
 
-    def _unclaimed(self, keys: Keys, message: str, choices: Collection[str]) -> None:
+    def _unclaimed(self, keys: Keys, choices: Collection[str]) -> None:
         hint = did_you_mean(keys[-1], choices, quote="'")
         if keys[-1] in choices:
             self.problem(keys, "is not used; the plugins that take it have a value of their own")
         # with a plugin unknown, a key it may have claimed is no second problem
         elif hint or self.knows_all:
-            self.problem(keys, message + hint)
+            section = len(keys) == 1
+            what = "is no section" if section else "is used by no plugin"
+            self.problem(keys, what + (hint or ("" if section else "; null unsets it")))

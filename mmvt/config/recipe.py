@@ -148,8 +148,8 @@ class Recipe:
         """
         if "features" not in self.plans:
             raise ConfigError(
-                f"{self.path}: has no section features, which says how video files become features, "
-                "such as features: {encoder: EfficientNetLite0, fps: 1}"
+                f"{self.path}: features is missing; it says how video files become features, such "
+                "as features: {encoder: EfficientNetLite0, fps: 1}"
             )
         extraction: Extraction = self.plans["features"].build()
         return extraction

@@ -91,6 +91,10 @@ class TestBuilding:
         assert plans["dataset"].values["aligner"].values["layout"].values["max_len"] == 30
         assert plans["head"].values == {"temperature": 0.5}
 
+    def test_how_video_files_become_features_is_asked_of_the_yaml(self, task: Path):
+        with pytest.raises(ConfigError, match=r"tiny.yaml: features is missing; it says how"):
+            Recipe.load(task).extraction()
+
     def test_nothing_secret_is_kept_in_the_layer(
         self, task: Path, monkeypatch: pytest.MonkeyPatch, corpus: Path
     ):
