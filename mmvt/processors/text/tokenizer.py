@@ -9,6 +9,7 @@ from typing import NamedTuple
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from mmvt.errors import ConfigError, MissingWeightsError
+from mmvt.features.weights import WEIGHTS, weight_file
 
 
 class SpecialIds(NamedTuple):
@@ -24,13 +25,16 @@ class SpecialIds(NamedTuple):
 def load_tokenizer(bert_name: str) -> PreTrainedTokenizerBase:
     """Return a tokenizer; the same object for the same name.
 
-    It is looked for in ``pretrained_models/<bert_name>``, then at the path ``bert_name``, then in
-    the local Hugging Face cache. Nothing is downloaded and no code beside it is run.
+    It is looked for in ``pretrained_models/<bert_name>``, then among the installed weights
+    (``minilm``), then at the path ``bert_name``, then in the local Hugging Face cache. Nothing is
+    downloaded and no code beside it is run.
 
     Raises:
-        MissingWeightsError: none of the three places holds it; the message says what to put where.
+        MissingWeightsError: none of these places holds it; the message says what to put where.
     """
     kept = Path("pretrained_models", bert_name)
+    if bert_name in WEIGHTS and not kept.is_dir():
+        kept = weight_file(bert_name)
     absent = (
         f"no tokenizer {bert_name!r}: put its config.json, tokenizer_config.json and vocab.txt or "
         f"tokenizer.json into {kept}, or give a folder that holds them"
