@@ -91,6 +91,7 @@ dataset:
   video_processor: StoreVideoProcessor
   text_processor: CaptionTextProcessor
   aligner: OverlappedAligner
+  evaluation_aligner: PairAligner
   annotations: {corpus}/captions.csv
   store: {corpus}/features
   bert_name: {corpus}/tokenizer
@@ -103,7 +104,11 @@ encoders:
 trunk: {{name: SeparateTrunk, pretrained: false, num_hidden_video_layers: 1}}
 head: ContrastiveHead
 fairseq:
-  common: {{seed: 3, log_interval: 1, log_format: json, tensorboard_logdir: runs/task/tiny/tensorboard}}
+  common:
+    seed: 3
+    log_interval: 1
+    log_format: json
+    tensorboard_logdir: runs/task/tiny/tensorboard
   dataset: {{batch_size: 4, num_workers: 0}}
   optimization:
     optimizer: adam

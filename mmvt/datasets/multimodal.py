@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Container, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -34,6 +34,8 @@ class MultimodalDataset(Dataset[Example]):
             (``in``), all are looked up at once, before the first example is read.
         text_processor: loads the captions of a text id.
         aligner: makes an example of both.
+        evaluation_aligner: makes the examples of validation and testing; ``aligner`` unless set.
+        split: ``train``, ``valid`` or ``test``.
         seed: the run's seed.
         allow_missing: leave out the examples of videos without features, counted by ``missing``,
             instead of refusing to start.
@@ -49,13 +51,15 @@ class MultimodalDataset(Dataset[Example]):
         video_processor: VideoProcessor,
         text_processor: TextProcessor,
         aligner: Aligner,
+        evaluation_aligner: Aligner | None = None,
+        split: Literal["train", "valid", "test"] = "train",
         seed: int = 1,
         allow_missing: bool = False,
     ) -> None:
         self.meta_processor = meta_processor
         self.video_processor = video_processor
         self.text_processor = text_processor
-        self.aligner = aligner
+        self.aligner = aligner if split == "train" else (evaluation_aligner or aligner)
         self.seed = seed
         self.epoch = 1
         self._positions, self.missing = self._find_videos()

@@ -7,7 +7,6 @@ a pickle that asks for anything else is refused before it gets it.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -47,7 +46,7 @@ def read_plain_pickle(path: Path) -> Any:
         raise StoreError(f"{path}: cannot be read: {error!r}") from error
 
 
-class OriginalStore(Mapping[str, np.ndarray]):
+class OriginalStore:
     """The features of one split, in the layout of the original.
 
     Args:
@@ -71,15 +70,17 @@ class OriginalStore(Mapping[str, np.ndarray]):
         self._shards: dict[int, ShardedTensor] = {}
         self._counts = {shard: len(ids) for shard, ids in meta.items()}
 
-    @override
+    @property
+    def ids(self) -> list[str]:
+        """The ids, in the order of the shards."""
+        return list(self._places)
+
     def __len__(self) -> int:
         return len(self._places)
 
-    @override
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
+    def __contains__(self, video_id: object) -> bool:
+        return video_id in self._places
 
-    @override
     def __getitem__(self, video_id: str) -> Float[np.ndarray, "steps dim"]:
         """Return the features of a video, a view of the file.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -22,7 +22,7 @@ from mmvt.errors import StoreError
 from mmvt.ids import check_id
 
 
-class FeatureStore(Mapping[str, np.ndarray]):
+class FeatureStore:
     """The features of videos, by id.
 
     Args:
@@ -54,19 +54,12 @@ class FeatureStore(Mapping[str, np.ndarray]):
             store.verify()
         return store
 
-    @override
     def __len__(self) -> int:
         return self.manifest.items
 
-    @override
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.ids)
-
-    @override
     def __contains__(self, video_id: object) -> bool:
         return isinstance(video_id, str) and self._number(video_id) is not None
 
-    @override
     def __getitem__(self, video_id: str) -> Float[np.ndarray, "steps *grid dim"]:
         """Return the features of a video, a view of the file.
 

@@ -99,7 +99,7 @@ class StoreWriter:
         rows: Float[np.ndarray, "steps *grid dim"],
         *,
         duration: float | None = None,
-        times: Float[np.ndarray, " steps"] | None = None,
+        times: Float[np.ndarray, " times"] | None = None,
         source: str | None = None,
     ) -> None:
         """Add the features of a video.

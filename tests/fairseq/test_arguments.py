@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from mmvt.errors import ConfigError
@@ -66,7 +69,8 @@ def test_all_unknown_options_are_named_with_the_nearest_there_is():
     with pytest.raises(ConfigError) as caught:
         arguments.parse(section, "x.yaml")
     assert caught.value.problems == [
-        "fairseq.optimization.max_epcoh is no option of fairseq's training; did you mean 'max_epoch'?",
+        "fairseq.optimization.max_epcoh is no option of fairseq's training; "
+        "did you mean 'max_epoch'?",
         "fairseq.dataset.zzz_qqq is no option of fairseq's training",
     ]
 
@@ -86,7 +90,7 @@ def test_an_unknown_choice_is_one_error():
 
 
 @pytest.mark.parametrize("key", ["lr", "update_freq", "adam_betas"])
-def test_code_in_a_value_that_fairseq_evaluates_is_refused_and_not_run(key, tmp_path):
+def test_code_in_a_value_that_fairseq_evaluates_is_refused_and_not_run(key: str, tmp_path: Path):
     marker = tmp_path / "ran"
     code = f"__import__('pathlib').Path({str(marker)!r}).touch()"
     with pytest.raises(ConfigError, match=f"{key} must be numbers"):
@@ -100,7 +104,7 @@ def test_user_dir_is_refused_because_it_imports_code():
 
 
 @pytest.mark.parametrize("section", [{"common": 3}, {"common": {"seed": {"a": 1}}}])
-def test_a_section_that_does_not_hold_groups_of_values_is_refused(section):
+def test_a_section_that_does_not_hold_groups_of_values_is_refused(section: dict[str, Any]):
     with pytest.raises(ConfigError, match=r"fairseq\.common"):
         arguments.to_argv(section)
 
