@@ -23,10 +23,12 @@ class Predictor(ABC):
 
     @abstractmethod
     def __call__(self, model: MultimodalModel, dataset: MultimodalDataset) -> Predictions:
-        """Return arrays by name, one row a query or a candidate, with the ids of both.
+        """Return arrays by name: the ids of what was asked, and what the model says of them.
+
+        The arrays are of numbers or text, so that they can be saved and read without running code.
 
         Args:
-            model: in evaluation mode, on the device to use.
+            model: on the device to use, in float32.
             dataset: all of it is predicted; nothing is dropped.
         """
 
@@ -36,7 +38,7 @@ class Metric(ABC):
 
     @abstractmethod
     def __call__(self, predictions: Predictions) -> Mapping[str, Any]:
-        """Return the results, ready for JSON: figures by name, and the protocol behind them.
+        """Return the results, ready for JSON: figures by name, and ``protocol``, the rules behind.
 
         Raises:
             DataError: a prediction is missing, unexpected or not a number.
