@@ -23,9 +23,10 @@ def cli_errors(main: Main) -> Main:
 
     @functools.wraps(main)
     def wrapped(argv: list[str] | None = None) -> int:
-        level = os.environ.get("MMVT_LOGLEVEL", "INFO").upper()
+        wanted = os.environ.get("MMVT_LOGLEVEL", "").upper()
         logging.basicConfig(
-            level=level, format="%(asctime)s | %(levelname)s | %(name)s | %(message)s"
+            level=logging.getLevelNamesMapping().get(wanted, logging.INFO),
+            format="%(asctime)s | %(levelname)s | %(name)s | %(message)s",
         )
         try:
             return main(argv)

@@ -1,0 +1,379 @@
+"""Tests of the launcher: what it checks, writes, prints and starts."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mmvt.config.yaml_file import read_yaml
+from mmvt_cli.launch import main, run_together
+from tests.corpus import write_corpus, write_project
+
+ROOT = Path(__file__).resolve().parents[2]
+TRAIN = ["-m", "mmvt_cli.train"]
+SHELL = '$(touch x1); rm -rf "*" | touch x2 & > x3 \'`touch x4`'
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_corpus(tmp_path_factory.mktemp("corpus"), videos=6)
+
+
+@pytest.fixture
+def project(tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the project ``projects/tiny.yaml`` of one task, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    write_project(tmp_path, corpus)
+    return Path("projects/tiny.yaml")
+
+
+def add(path: Path, text: str) -> Path:
+    path.write_text(path.read_text() + text)
+    return path
+
+
+def files() -> set[str]:
+    return {str(path) for path in Path().rglob("*")}
+
+
+def errors(capsys: Capture, *words: str) -> list[str]:
+    """Run the launcher, which must refuse and write nothing; return what it says."""
+    before = files()
+    assert main(list(words)) == 2
+    assert files() == before
+    lines = capsys.readouterr().err.splitlines()
+    return [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+
+
+def commands(printed: str) -> list[list[str]]:
+    """Return the words of the commands that a dry run prints."""
+    return [shlex.split(line) for line in printed.splitlines() if "mmvt_cli." in line]
+
+
+def locallaunch(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    paths = f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"
+    return subprocess.run(
+        [sys.executable, str(ROOT / "locallaunch.py"), *words],
+        env={**os.environ, "PYTHONPATH": paths, "CUDA_VISIBLE_DEVICES": "", **environment},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+
+
+class TestWords:
+    def test_without_arguments_it_prints_examples_and_the_projects(
+        self, project: Path, capsys: Capture
+    ):
+        assert main([]) == 0
+        printed = capsys.readouterr().out
+        assert "examples:" in printed
+        assert printed.endswith("projects:\n  projects/tiny.yaml\n")
+
+    def test_without_projects_it_names_the_command_that_writes_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+    ):
+        monkeypatch.chdir(tmp_path)
+        assert main([]) == 0
+        assert "none here; mmvt init DIR" in capsys.readouterr().out
+
+    def test_an_unknown_job_type_lists_the_known_ones(self, project: Path, capsys: Capture):
+        assert errors(capsys, str(project), "--jobtype", "local_bgi") == [
+            (
+                "no job type named 'local_bgi'; did you mean local_big? (there are local_single, "
+                "local_small, local_big, local_predict)"
+            )
+        ]
+
+    def test_a_missing_project_suggests_its_neighbour(self, project: Path, capsys: Capture):
+        assert errors(capsys, "projects/tinny.yaml") == [
+            "projects/tinny.yaml: does not exist; did you mean tiny.yaml?"
+        ]
+
+
+class TestExpanding:
+    def test_without_a_job_type_it_only_expands(self, project: Path, capsys: Capture):
+        before = files()
+        assert main([str(project), "dataset.max_len=20"]) == 0
+        assert capsys.readouterr().out == "expanded projects/tiny/tiny.yaml\n"
+        new = {"projects/tiny", "projects/tiny/tiny.yaml", "projects/tiny/.gitignore"}
+        assert files() - before == new
+        assert read_yaml(Path("projects/tiny/tiny.yaml")).data["dataset"]["max_len"] == 20
+
+    def test_a_dry_run_writes_expansions_alone_and_prints_command_and_configuration(
+        self, project: Path, capsys: Capture
+    ):
+        Path("runs").mkdir()
+        before = files()
+        assert main([str(project), "--jobtype", "local_big", "--dryrun"]) == 0
+        new = {"projects/tiny", "projects/tiny/tiny.yaml", "projects/tiny/.gitignore"}
+        assert files() - before == new
+        printed = capsys.readouterr().out
+        (command,) = commands(printed)
+        start = command.index("--standalone")
+        assert Path(command[start - 1]).name in ("torchrun", "torch.distributed.run")
+        assert command[start:] == [
+            "--standalone",
+            "--nproc_per_node=8",
+            *TRAIN,
+            "projects/tiny/tiny.yaml",
+        ]
+        body = printed.split("# projects/tiny/tiny.yaml\n")[1].split("\n\n")[0]
+        assert body == Path("projects/tiny/tiny.yaml").read_text().split("\n", 1)[1].rstrip()
+
+    def test_one_process_needs_no_torchrun(self, project: Path, capsys: Capture):
+        assert main([str(project), "--dryrun", "--jobtype", "local_single"]) == 0
+        assert commands(capsys.readouterr().out) == [
+            [sys.executable, *TRAIN, "projects/tiny/tiny.yaml"]
+        ]
+
+    def test_evaluation_takes_the_group_test(self, project: Path, capsys: Capture):
+        task = Path("projects/task")
+        (task / "score.yaml").write_text((task / "tiny.yaml").read_text())
+        text = project.read_text()
+        project.write_text(f"{text}  test:\n    task_list: [score.yaml]\n")
+        for job, name in (("local_predict", "score"), ("local_single", "tiny")):
+            assert main([str(project), "--jobtype", job, "--dryrun"]) == 0
+            (command,) = commands(capsys.readouterr().out)
+            assert command[-1] == f"projects/tiny/{name}.yaml"
+
+    def test_an_edited_expansion_is_kept_unless_forced(self, project: Path, capsys: Capture):
+        assert main([str(project)]) == 0
+        expansion = add(Path("projects/tiny/tiny.yaml"), "# mine\n")
+        (problem,) = errors(capsys, str(project))
+        assert problem == (
+            "projects/tiny/tiny.yaml: was edited or written by hand; rename it, or add --force to "
+            "have it overwritten from projects/tiny.yaml"
+        )
+        assert main([str(project), "--force"]) == 0
+        assert "# mine" not in expansion.read_text()
+
+    def test_a_value_stays_as_it_is_through_to_the_words_of_the_command(
+        self, project: Path, capsys: Capture
+    ):
+        template = Path("projects/task/tiny.yaml")
+        override = f"dataset.store={SHELL}=a: b # c"
+        assert main([str(template), override, "--dryrun", "--jobtype", "local_single"]) == 0
+        (command,) = commands(capsys.readouterr().out)
+        assert command == [sys.executable, *TRAIN, str(template), override]
+        assert main([str(project), override]) == 0
+        expanded = read_yaml(Path("projects/tiny/tiny.yaml")).data
+        assert expanded["dataset"]["store"] == f"{SHELL}=a: b # c"
+
+
+class TestProblems:
+    def test_every_slip_of_a_project_is_told_at_once_with_its_line(
+        self, project: Path, capsys: Capture
+    ):
+        add(
+            project,
+            "dataset:\n  aligner: OverlapedAligner\n  max_vidoe_len: 9\n  max_len: x\n"
+            "  bert_name: null\nhaed: {}\nfairseq: {optimization: {max_epohc: 3}}\n"
+            "plugins: [gone.py]\n",
+        )
+        found = errors(capsys, str(project), "--jobtype", "local_single")
+        assert [problem.split(": ", 1) for problem in found] == [
+            [f"{project}:{line}", text]
+            for line, text in (
+                (7, ("dataset.aligner: no aligner named 'OverlapedAligner'; did you mean Overlapped"
+                    "Aligner?")),
+                (8, "dataset.max_vidoe_len is used by no plugin; did you mean 'max_video_len'?"),
+                (11, "haed is no section; did you mean 'head'?"),
+                (12, ("fairseq.optimization.max_epohc is no option of fairseq's training; did you "
+                     "mean 'max_epoch'?")),
+                (13, f"the plugin file {Path('projects/gone.py').resolve()} does not exist"),
+            )
+        ]  # fmt: skip
+
+    def test_a_wrong_type_and_a_missing_key(self, project: Path, capsys: Capture):
+        add(project, "dataset:\n  max_len: x\n  bert_name: null\n")
+        found = errors(capsys, str(project))
+        assert found == [
+            (
+                f"{project}:6: dataset.bert_name is missing; CaptionTextProcessor needs it: name "
+                "or folder of the tokenizer."
+            ),
+            f"{project}:7: dataset.max_len must be int, not str 'x'",
+        ]
+
+    def test_an_include_cycle_is_one_clear_error(self, project: Path):
+        Path("projects/a.yaml").write_text("includes: b.yaml\n")
+        Path("projects/b.yaml").write_text("includes: a.yaml\n")
+        done = locallaunch("projects/a.yaml")
+        assert done.returncode == 2
+        assert done.stdout == ""
+        assert done.stderr == (
+            "error: projects/b.yaml:1: includes form a cycle: projects/a.yaml → projects/b.yaml → "
+            "projects/a.yaml\n"
+        )
+
+    def test_an_untrusted_template_is_one_error_unless_trusted(
+        self, project: Path, capsys: Capture
+    ):
+        Path("projects/task/mine.py").write_text("raise RuntimeError('imported')")
+        template = add(Path("projects/task/tiny.yaml"), "plugins: [mine.py]\n")
+        line = len(template.read_text().splitlines())
+        assert errors(capsys, str(project)) == [
+            (
+                f"{template}:{line}: plugins are imported only for the file named on the command "
+                "line; move the key there, or add --trust-code"
+            )
+        ]
+        (problem,) = errors(capsys, str(project), "--trust-code")
+        assert "mine.py fails to import: RuntimeError: imported" in problem
+        Path("projects/task/mine.py").write_text(
+            "from mmvt.processors.sampling import WholeSampler\n\n\n"
+            "class Mine(WholeSampler):\n    pass\n"
+        )
+        words = [str(project), "--trust-code", "--jobtype", "local_single", "--dryrun"]
+        assert main(words) == 0
+        (command,) = commands(capsys.readouterr().out)
+        assert command[-1] == "--trust-code"
+
+    def test_absent_data_names_the_command_that_makes_it(self, project: Path, capsys: Capture):
+        add(project, "prepare: mmvt demo data\ndataset: {store: nowhere}\n")
+        assert main([str(project), "--jobtype", "local_single"]) == 2
+        error = capsys.readouterr().err
+        assert "projects/tiny/tiny.yaml: nowhere: there is no feature store" in error
+        assert error.endswith("; make it with: mmvt demo data\n")
+
+    def test_objects_and_bombs_are_refused(self, project: Path, capsys: Capture):
+        add(project, "dataset: !!python/object/apply:os.system ['touch x']\n")
+        found = errors(capsys, str(project))
+        assert found[0].startswith(f"{project}:6: the tag !!python/object/apply:os.system is not")
+        bomb = "a: &a [x, x, x, x, x, x, x, x]\n" + "".join(
+            f"{key}: &{key} [{', '.join([f'*{below}'] * 8)}]\n"
+            for below, key in zip("abcdefgh", "bcdefghi", strict=True)
+        )
+        project.write_text(bomb)
+        assert errors(capsys, str(project)) == [
+            f"{project}: holds more than 20000 values, with its aliases"
+        ]
+
+
+class TestProcesses:
+    def python(self, code: str) -> list[str]:
+        return [sys.executable, "-c", code]
+
+    def test_exit_codes_are_those_of_the_commands(self):
+        ended = run_together(
+            [self.python("raise SystemExit(7)"), self.python(""), self.python(KILL_ME)], os.environ
+        )
+        assert ended == [7, 0, 128 + signal.SIGKILL]
+
+    def test_commands_of_a_step_run_side_by_side(self, tmp_path: Path):
+        meet = (
+            "import pathlib, sys, time\nmine, other = map(pathlib.Path, sys.argv[1:])\n"
+            "mine.touch()\nwhile not other.exists(): time.sleep(0.01)\n"
+        )
+        a, b = str(tmp_path / "a"), str(tmp_path / "b")
+        assert run_together(
+            [[*self.python(meet), a, b], [*self.python(meet), b, a]], os.environ
+        ) == [
+            0,
+            0,
+        ]
+
+    def test_words_reach_the_process_as_they_are_and_no_shell(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.chdir(tmp_path)
+        code = "import pathlib, sys; pathlib.Path('words').write_text(sys.argv[1])"
+        assert run_together([[*self.python(code), SHELL]], os.environ) == [0]
+        assert Path("words").read_text() == SHELL
+        assert files() == {"words"}
+
+    def test_the_environment_is_the_one_given(self):
+        code = "import os, sys; sys.exit(int(os.environ['MMVT_TEST']))"
+        assert run_together([self.python(code)], {**os.environ, "MMVT_TEST": "5"}) == [5]
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+    def test_a_signal_reaches_every_process_once_and_ends_the_launcher(
+        self, tmp_path: Path, number: signal.Signals
+    ):
+        script = tmp_path / "launcher.py"
+        script.write_text(LAUNCHER)
+        names = [str(tmp_path / name) for name in "ab"]
+        launcher = subprocess.Popen(
+            [sys.executable, str(script), *names], env={**os.environ, "PYTHONPATH": str(ROOT)}
+        )
+        for name in names:
+            while not Path(f"{name}.ready").exists():
+                assert launcher.poll() is None
+                time.sleep(0.01)
+        launcher.send_signal(number)
+        # the first job ends well after the signal, the second with a code of its own
+        assert launcher.wait(timeout=30) == 128 + number
+        assert [Path(name).read_text() for name in names] == [f"{int(number)};"] * 2
+
+    def test_signals_are_handled_as_before_when_all_is_done(self):
+        before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+        run_together([self.python("")], os.environ)
+        assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == before
+
+
+KILL_ME = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+JOB = """
+import pathlib, signal, sys, time
+def note(number, frame):
+    with open(sys.argv[1], "a") as file:
+        file.write(f"{number};")
+for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    signal.signal(number, note)
+pathlib.Path(sys.argv[1] + ".ready").touch()
+while not pathlib.Path(sys.argv[1]).exists(): time.sleep(0.01)
+time.sleep(0.2)
+"""
+LAUNCHER = f"""
+import os, sys
+from mmvt_cli.launch import run_together
+codes = run_together([[sys.executable, "-c", {JOB!r}, name] for name in sys.argv[1:]], os.environ)
+assert len(set(codes)) == 1, codes
+sys.exit(codes[0])
+"""
+EXITS = '''\
+import pathlib
+from mmvt.tasks.task import Task
+
+
+class ExitingTask(Task):
+    """Writes a note and ends the process.
+
+    Args:
+        note: any text.
+    """
+
+    def __init__(self, *, note: str, subsampling: int = 1, seed: int = 1) -> None:
+        super().__init__(subsampling=subsampling, seed=seed)
+        pathlib.Path("note.txt").write_text(note)
+        raise SystemExit(7)
+'''
+
+
+def test_a_failed_job_gives_its_exit_code_and_ends_the_project(project: Path):
+    Path("projects/exits.py").write_text(EXITS)
+    templates = Path("projects/task")
+    (templates / "second.yaml").write_text((templates / "tiny.yaml").read_text())
+    text = project.read_text().replace("[tiny.yaml]", "[second.yaml, tiny.yaml]")
+    project.write_text(
+        f"{text}run_task: [tiny.yaml, second.yaml]\nplugins: [exits.py]\n"
+        f"task:\n  name: ExitingTask\n  note: {SHELL}\n"
+    )
+    before = files()
+    done = locallaunch(str(project), "--jobtype", "local_single", f"prepare={SHELL}")
+    assert done.returncode == 7, done.stderr
+    assert "error: projects/tiny/tiny.yaml ended with exit code 7" in done.stderr
+    assert "expanded projects/tiny/second.yaml" in done.stdout
+    assert [words[-1] for words in commands(done.stdout)] == ["projects/tiny/tiny.yaml"]
+    # a value that a shell would run reaches the job's plugin, and nothing else happens
+    assert Path("note.txt").read_text() == SHELL
+    assert not [name for name in files() - before if Path(name).name.startswith("x")]
