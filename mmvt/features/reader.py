@@ -1,0 +1,227 @@
+"""Frames of a video as chunks of RGB arrays, in memory that does not grow with its length.
+
+Frames pass through FFmpeg's own filters inside the process (``fps``, ``scale``, ``crop``), so they
+are the bytes that the ffmpeg command line gives for the same filters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import numpy as np
+from av.filter import Graph
+from av.video.frame import VideoFrame
+from jaxtyping import Float64, UInt8
+
+from mmvt.errors import MediaError
+from mmvt.features.media import MAX_PIXELS, MAX_SECONDS, VideoFile, VideoInfo, probe
+from mmvt.features.select import frames_at, segment_midpoints
+
+__all__ = ["FrameChunk", "VideoInfo", "probe", "read_frames"]
+
+
+# filters that turn a stored frame upright, by its rotation in degrees counter-clockwise
+_TURNS: dict[int, list[tuple[str, str | None]]] = {
+    90: [("transpose", "cclock")],
+    180: [("hflip", None), ("vflip", None)],
+    270: [("transpose", "clock")],
+}
+
+
+class FrameChunk(NamedTuple):
+    """Consecutive frames of a video.
+
+    Attributes:
+        frames: RGB; a view of a buffer that the next chunk overwrites.
+        times: seconds from the start of the file.
+    """
+
+    frames: UInt8[np.ndarray, "n height width 3"]
+    times: Float64[np.ndarray, " n"]
+
+
+def read_frames(
+    path: str | Path,
+    *,
+    fps: float | None = None,
+    num_segments: int | None = None,
+    short_side: int | None = None,
+    crop: int | None = None,
+    chunk: int = 32,
+    threads: int = 1,
+    max_pixels: int = MAX_PIXELS,
+    max_seconds: float = MAX_SECONDS,
+) -> Iterator[FrameChunk]:
+    """Return an iterator over the frames of a video, upright, as chunks of RGB.
+
+    Either ``fps`` or ``num_segments`` says which frames. At a constant rate, frame i is the one
+    nearest to i / fps seconds, repeated or left out where the video runs slower or faster. With
+    segments, it is the one on display in the middle of the i-th of equal parts; all but a few
+    frames are then skipped without decoding.
+
+    Args:
+        path: a video file.
+        fps: frames a second.
+        num_segments: number of frames, however long the video is.
+        short_side: pixels to which the shorter side is scaled (bicubic); None keeps the size.
+        crop: side in pixels of the square cut from the centre; None keeps the whole frame.
+        chunk: frames a chunk, fewer in the last.
+        threads: threads of the decoder.
+        max_pixels: largest width × height that is decoded.
+        max_seconds: longest duration that is decoded.
+
+    Raises:
+        MediaError: while iterating; the file is missing, is no video, is cut off or damaged, has
+            no frame, or is larger than the limits.
+        ValueError: not exactly one of ``fps`` and ``num_segments`` is given, or a number is out
+            of range.
+    """
+    if (fps is None) == (num_segments is None):
+        raise ValueError("give either fps or num_segments")
+    if fps is not None and not (math.isfinite(fps) and fps > 0):
+        raise ValueError(f"fps must be positive, not {fps}")
+    for name, number in {
+        "num_segments": num_segments,
+        "short_side": short_side,
+        "crop": crop,
+        "chunk": chunk,
+    }.items():
+        if number is not None and number < 1:
+            raise ValueError(f"{name} must be at least 1, not {number}")
+    if short_side is not None and crop is not None and crop > short_side:
+        raise ValueError(f"crop ({crop}) is larger than short_side ({short_side})")
+
+    def chunks() -> Iterator[FrameChunk]:
+        # opened on the first step, so that an iterator that is never used holds no file
+        with VideoFile(
+            Path(path), threads=threads, max_pixels=max_pixels, max_seconds=max_seconds
+        ) as video:
+            filters = _Filters(video, fps, short_side, crop)
+            if num_segments is None:
+                pictures = _at_rate(video, filters)
+            else:
+                pictures = _at_segments(video, filters, num_segments)
+            yield from _in_chunks(pictures, chunk)
+
+    return chunks()
+
+
+class _Filters:
+    """FFmpeg's filter graph from decoded frames to upright RGB frames of the wanted size."""
+
+    def __init__(
+        self, video: VideoFile, fps: float | None, short_side: int | None, crop: int | None
+    ) -> None:
+        self._video = video
+        self._fps = fps
+        self._short_side = short_side
+        self._crop = crop
+        self._graph: Graph | None = None
+        self._size = (0, 0)
+
+    def push(self, frame: VideoFrame) -> Iterator[VideoFrame]:
+        """Yield the RGB frames that become ready with a decoded frame."""
+        size = (frame.width, frame.height)
+        if self._graph is None:
+            self._size = size
+            self._graph = self._build(frame)
+        elif size != self._size:
+            raise MediaError(
+                f"{self._video.path}: the picture changes from {self._size[0]} x {self._size[1]} "
+                f"to {size[0]} x {size[1]} pixels"
+            )
+        self._graph.vpush(frame)
+        yield from self._ready(self._graph)
+
+    def flush(self) -> Iterator[VideoFrame]:
+        """Yield the frames that wait for the end of the video."""
+        if self._graph is not None:
+            self._graph.vpush(None)
+            yield from self._ready(self._graph)
+
+    def _ready(self, graph: Graph) -> Iterator[VideoFrame]:
+        while True:
+            try:
+                frame = graph.vpull()
+            except (av.error.BlockingIOError, av.error.EOFError):
+                return
+            yield frame
+
+    def _build(self, frame: VideoFrame) -> Graph:
+        turn = round(frame.rotation) % 360
+        width, height = frame.width, frame.height
+        if turn in (90, 270):
+            width, height = height, width
+        steps: list[tuple[str, str | None]] = []
+        if self._fps is not None:
+            steps.append(("fps", f"fps={self._fps}:start_time=0"))
+        steps += _TURNS.get(turn, [])
+        if self._short_side is not None:
+            width, height = _scaled(width, height, self._short_side)
+            steps.append(("scale", f"{width}:{height}:flags=bicubic"))
+        if self._crop is not None:
+            if self._crop > min(width, height):
+                raise MediaError(
+                    f"{self._video.path}: {width} x {height} pixels are too few for a crop of "
+                    f"{self._crop}; set short_side"
+                )
+            steps.append(("crop", f"{self._crop}:{self._crop}"))
+        steps += [("format", "rgb24"), ("buffersink", None)]
+        graph = Graph()
+        graph.threads = 1
+        source = graph.add_buffer(
+            width=frame.width,
+            height=frame.height,
+            format=frame.format,
+            time_base=self._video.stream.time_base,
+        )
+        graph.link_nodes(source, *(graph.add(name, args) for name, args in steps)).configure()
+        return graph
+
+
+def _scaled(width: int, height: int, short_side: int) -> tuple[int, int]:
+    """Return the size whose shorter side is ``short_side``, rounded half up."""
+    short, long = min(width, height), max(width, height)
+    other = max(1, (2 * long * short_side + short) // (2 * short))
+    return (short_side, other) if width <= height else (other, short_side)
+
+
+def _at_rate(video: VideoFile, filters: _Filters) -> Iterator[tuple[float, VideoFrame]]:
+    for _, frame in video.frames():
+        for picture in filters.push(frame):
+            yield float(picture.time), picture
+    for picture in filters.flush():
+        yield float(picture.time), picture
+
+
+def _at_segments(
+    video: VideoFile, filters: _Filters, num_segments: int
+) -> Iterator[tuple[float, VideoFrame]]:
+    timeline = video.timeline()
+    times = segment_midpoints(timeline.end, num_segments)
+    for seconds, frame in frames_at(video, timeline, times):
+        for picture in filters.push(frame):
+            yield seconds, picture
+
+
+def _in_chunks(pictures: Iterator[tuple[float, VideoFrame]], chunk: int) -> Iterator[FrameChunk]:
+    buffer = np.empty((0,), np.uint8)
+    times = np.empty(chunk, np.float64)
+    count = 0
+    for seconds, picture in pictures:
+        if buffer.size == 0:
+            buffer = np.empty((chunk, picture.height, picture.width, 3), np.uint8)
+        plane = picture.planes[0]
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(picture.height, plane.line_size)
+        buffer[count] = rows[:, : 3 * picture.width].reshape(buffer.shape[1:])
+        times[count] = seconds
+        count += 1
+        if count == chunk:
+            yield FrameChunk(buffer, times)
+            count = 0
+    if count:
+        yield FrameChunk(buffer[:count], times[:count])
