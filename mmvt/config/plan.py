@@ -47,8 +47,9 @@ class Planner:
         defaults: plugin names of slots that the configuration leaves open, such as ``layout``;
             None for a slot that cannot be told, and is no problem.
         written: the configuration before it was resolved; messages quote it, not the environment.
-        incomplete: a part of the configuration or of the plugins could not be read, so that a
-            missing key, or one that is not used and no slip of another, is no problem.
+        some_keys: part of the configuration could not be read: no key is called missing.
+        some_plugins: part of the plugins could not be imported: a name that is like no other is no
+            problem.
 
     Attributes:
         problems: everything that is wrong, each with file and line.
@@ -61,7 +62,8 @@ class Planner:
         defaults: Mapping[str, str | None] | None = None,
         *,
         written: Layer | None = None,
-        incomplete: bool = False,
+        some_keys: bool = False,
+        some_plugins: bool = False,
     ) -> None:
         self.layer, self.plugins = layer, plugins
         self.written = layer if written is None else written
@@ -69,8 +71,9 @@ class Planner:
         self.problems: list[str] = []
         self.claimed: set[Keys] = set()
         self.known: dict[Keys, set[str]] = {}
-        self.reads_all = not incomplete
-        self.knows_all = not incomplete
+        self.some_keys, self.some_plugins = some_keys, some_plugins
+        # whether every key that is not claimed is one that no plugin would take
+        self.knows_all = not (some_keys or some_plugins)
 
     def slot(self, kind: str, keys: Keys, shared: Keys | None = ("dataset",)) -> Plan | None:
         """Return the plan of the plugin named at ``keys``, or None if it cannot be planned.
@@ -104,18 +107,17 @@ class Planner:
         return self._planned(kind, name, keys, shared)
 
     def _planned(self, kind: str, name: str, keys: Keys, shared: Keys | None) -> Plan | None:
+        near = nearest(name, self.plugins.registries[kind].names())
         try:
             return self.bind(self.plugins.get(kind, name), keys, shared)
         except PluginError as error:
-            self.problem(keys, str(error), between=": ")
-        near = nearest(name, self.plugins.registries[kind].names())
+            if near or not self.some_plugins:
+                self.problem(keys, str(error), between=": ")
         if near is None or near == name:
             self.knows_all = False
         else:
-            # claim the keys of the plugin that was probably meant: one slip is one problem
-            problems = list(self.problems)
+            # go on with the plugin that was probably meant: its keys are no further problem
             self._planned(kind, near, keys, shared)
-            self.problems = problems
         return None
 
     def section(self, cls: type, keys: Keys) -> Plan | None:
@@ -172,7 +174,7 @@ class Planner:
     def _missing(self, keys: Keys, why: str) -> None:
         start = f"{self.layer.where(keys)}: {'.'.join(keys)} is missing"
         section = self.value(keys[:-1])
-        if not self.reads_all or not (section is None or isinstance(section, Mapping)):
+        if self.some_keys or not (section is None or isinstance(section, Mapping)):
             return
         # a key that two plugins miss is one problem
         if not any(problem.startswith(start) for problem in self.problems):

@@ -84,14 +84,14 @@ class Recipe:
                 f"{path}: is a project; run it through locallaunch.py, or name a task"
             )
         resolved = resolve(layer)
-        problems = list(resolved.problems)
-        plugins = _load_plugins(layer, problems)
+        plugins, plugin_problems = _load_plugins(layer)
         planner = Planner(
             resolved,
             plugins,
             _defaults_of_head(resolved, plugins),
             written=layer,
-            incomplete=bool(problems),
+            some_keys=bool(resolved.problems),
+            some_plugins=bool(plugin_problems),
         )
         plans = {slot: planner.slot(slot, (slot,)) for slot in ("trunk", "head", "loss", "task")}
         plans["dataset"] = planner.section(MultimodalDataset, ("dataset",))
@@ -104,7 +104,7 @@ class Recipe:
         }
         _check_passed_through(planner)
         planner.report_unclaimed(SECTIONS, PASSED_THROUGH)
-        problems += planner.problems
+        problems = [*resolved.problems, *plugin_problems, *planner.problems]
         if problems:
             raise ConfigError(sorted(problems, key=position))
         complete = {slot: plan for slot, plan in plans.items() if plan is not None}
@@ -181,15 +181,15 @@ def _extraction() -> type[Extraction]:
     return Extraction
 
 
-def _load_plugins(layer: Layer, problems: list[str]) -> Plugins:
-    """Return the plugins of mmvt and those of each file that can be imported."""
-    plugins = load_plugins()
+def _load_plugins(layer: Layer) -> tuple[Plugins, list[str]]:
+    """Return the plugins of mmvt and of each file that can be imported, and what is wrong."""
+    plugins, problems = load_plugins(), []
     for name in layer.data.get("plugins", []):
         try:
             plugins.add_file(Path(name))
         except PluginError as error:
             problems.append(f"{layer.where(('plugins',))}: {error}")
-    return plugins
+    return plugins, problems
 
 
 def _defaults_of_head(layer: Layer, plugins: Plugins) -> dict[str, str | None]:

@@ -241,12 +241,19 @@ def test_a_section_must_hold_keys():
 
 
 def test_a_configuration_that_could_not_be_read_whole_misses_nothing():
-    plans = planner("dataset:\n  layout: PlainLayout\n  scael: 2\n  x: 1\n", incomplete=True)
+    plans = planner("dataset:\n  layout: PlainLayout\n  scael: 2\n  x: 1\n", some_keys=True)
     plans.slot("layout", ("dataset", "layout"))
     plans.slot("head", ("head",))
     assert reported(plans, "dataset") == [
         "a.yaml:3: dataset.scael is used by no plugin; did you mean 'scale'?"
     ]
+
+
+def test_a_plugin_of_a_file_that_could_not_be_imported_is_no_second_problem():
+    plans = planner("dataset: {layout: Nothing, x: 1}\n", some_plugins=True)
+    plans.slot("layout", ("dataset", "layout"))
+    plans.slot("head", ("head",))
+    assert reported(plans, "dataset") == ["a.yaml: head is missing; it names the head"]
 
 
 def test_a_slot_whose_default_cannot_be_told_is_no_problem():

@@ -206,6 +206,7 @@ class TestProblems:
         assert problems(path) == [
             "1: the included file gone.yaml does not exist",
             "3: dataset.aligner: no aligner named 'PairAlginer'; did you mean PairAligner?",
+            "4: dataset.max_len must be int, not str 'x'",
             "5: dataset.max_lne is used by no plugin; did you mean 'max_len'?",
         ]
 

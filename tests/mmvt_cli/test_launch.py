@@ -184,9 +184,12 @@ class TestProblems:
         assert [problem.split(": ", 1) for problem in found] == [
             [f"{project}:{line}", text]
             for line, text in (
+                (6, ("dataset.bert_name is missing; CaptionTextProcessor needs it: name or folder "
+                     "of the tokenizer.")),
                 (7, ("dataset.aligner: no aligner named 'OverlapedAligner'; did you mean Overlapped"
                     "Aligner?")),
                 (8, "dataset.max_vidoe_len is used by no plugin; did you mean 'max_video_len'?"),
+                (9, "dataset.max_len must be int, not str 'x'"),
                 (11, "haed is no section; did you mean 'head'?"),
                 (12, ("fairseq.optimization.max_epohc is no option of fairseq's training; did you "
                      "mean 'max_epoch'?")),
