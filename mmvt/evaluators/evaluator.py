@@ -1,0 +1,189 @@
+"""From weights to results: predictions, which are saved, and what a metric says of them.
+
+``predictions.npz`` holds the predictor's arrays, and how they were made as JSON; a metric needs
+nothing else, so that scoring the file again gives the same bytes of ``results.json``.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mmvt.checkpoint import load_into, load_state
+from mmvt.config.merge import value_at
+from mmvt.config.recipe import Recipe
+from mmvt.errors import CheckpointError, ConfigError, DataError
+from mmvt.evaluators.base import Metric, Predictions
+from mmvt.evaluators.protocol import Protocol, build_metric, describe_plan, describe_run, plain
+from mmvt.files import atomic_write, atomic_write_json
+from mmvt.models.convert_mmpt import from_mmpt, is_mmpt
+from mmvt.models.model import MultimodalModel
+
+PREDICTIONS = "predictions.npz"
+RESULTS = "results.json"
+CHECKPOINTS = ("checkpoint_best.pt", "checkpoint_last.pt")
+_PROTOCOL = "protocol"
+
+Results = dict[str, Any]
+
+
+def evaluate(recipe: Recipe, checkpoint: Path | None, split: str, folder: Path) -> Results:
+    """Predict a split, write ``predictions.npz`` and ``results.json``; return the results.
+
+    Args:
+        recipe: the task.
+        checkpoint: weights; None for the initial ones, which the seed decides.
+        split: ``train``, ``valid`` or ``test``.
+        folder: where both files go; each is written whole or not at all.
+
+    Raises:
+        CheckpointError: the weights are unsafe, torn, or do not fit.
+        DataError: data is missing or wrong, or a prediction is not a number.
+    """
+    dataset = recipe.dataset(split)
+    predictor, metric = recipe.predictor(), recipe.metric()
+    predictions = predictor(load_model(recipe, checkpoint), dataset)
+    protocol = plain(describe_run(recipe, dataset, checkpoint, split))
+    # results of other predictions may not stand beside these, if scoring fails
+    (folder / RESULTS).unlink(missing_ok=True)
+    save_predictions(folder / PREDICTIONS, predictions, protocol)
+    return _score(predictions, protocol, metric, folder)
+
+
+def rescore(path: Path, folder: Path | None = None, recipe: Recipe | None = None) -> Results:
+    """Score saved predictions again, write ``results.json``, and return the results.
+
+    Args:
+        path: a file that :func:`evaluate` wrote.
+        folder: where the results go; by default beside the predictions.
+        recipe: a task whose metric scores them; by default the metric they were made for.
+
+    Raises:
+        DataError: the file is missing or damaged, or a prediction is missing or not a number.
+    """
+    predictions, protocol = load_predictions(path)
+    if recipe is None:
+        metric = build_metric(protocol.get("metric", {}))
+    else:
+        metric = recipe.metric()
+        protocol = {**protocol, "metric": describe_plan(recipe.plans["metric"])}
+    return _score(predictions, protocol, metric, folder or path.parent)
+
+
+def _score(predictions: Predictions, protocol: Protocol, metric: Metric, folder: Path) -> Results:
+    scored = dict(metric(predictions))
+    results = plain({**scored, "protocol": {**protocol, **scored.get("protocol", {})}})
+    atomic_write_json(folder / RESULTS, results)
+    return results
+
+
+def load_model(recipe: Recipe, checkpoint: Path | None) -> MultimodalModel:
+    """Return the model of a recipe, in float32 and in evaluation mode, on the GPU if there is one.
+
+    Args:
+        recipe: the task.
+        checkpoint: weights, ours or of the original VideoCLIP; None for the initial ones, which
+            the seed decides.
+
+    Raises:
+        CheckpointError: the weights are unsafe, torn, or do not fit.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        model = recipe.model()
+    if checkpoint is not None:
+        try:
+            state = load_state(checkpoint)
+            load_into(model, from_mmpt(state) if is_mmpt(state) else state)
+        except CheckpointError as error:
+            raise CheckpointError(f"{checkpoint}: {error}") from error
+    on_cpu = value_at(recipe.fairseq, ("common", "cpu")) or not torch.cuda.is_available()
+    return model.float().eval().to("cpu" if on_cpu else "cuda")
+
+
+def save_dir(recipe: Recipe) -> Path:
+    """Return the folder of the run, ``fairseq.checkpoint.save_dir``.
+
+    Raises:
+        ConfigError: the task does not say.
+    """
+    folder = value_at(recipe.fairseq, ("checkpoint", "save_dir"))
+    if not isinstance(folder, str):
+        raise ConfigError(
+            f"{recipe.path}: fairseq.checkpoint.save_dir is missing; it names the folder of the "
+            "checkpoints and of the results"
+        )
+    return Path(folder)
+
+
+def find_checkpoint(recipe: Recipe) -> Path:
+    """Return the best checkpoint of a task's run, or else its last.
+
+    Raises:
+        CheckpointError: there is none; the message lists the paths that were tried.
+    """
+    tried = [save_dir(recipe) / name for name in CHECKPOINTS]
+    found = next((path for path in tried if path.is_file()), None)
+    if found is None:
+        raise CheckpointError(
+            f"no checkpoint of {recipe.path}: tried {_listed(tried)}; train it first, or choose "
+            "with --checkpoint PATH, or none for the initial weights"
+        )
+    return found
+
+
+def _listed(paths: Iterable[Path]) -> str:
+    return " and ".join(map(str, paths))
+
+
+def results_folder(recipe: Recipe, checkpoint: Path | None, split: str) -> Path:
+    """Return where results go by default: ``eval`` in the folder of the run.
+
+    A split other than ``test`` is in the name, and so are initial weights, so that neither replaces
+    the results that count.
+    """
+    name = "eval" if split == "test" else f"eval_{split}"
+    return save_dir(recipe) / (name if checkpoint else f"{name}_initial")
+
+
+def save_predictions(path: Path, predictions: Predictions, protocol: Protocol) -> None:
+    """Write arrays and how they were made; the same content gives the same bytes.
+
+    Raises:
+        DataError: an array holds something else than numbers or text.
+    """
+    objects = [name for name, array in predictions.items() if array.dtype.hasobject]
+    if objects:
+        raise DataError(f"{', '.join(objects)}: predictions must be numbers or text, not objects")
+    text = json.dumps(protocol, sort_keys=True, ensure_ascii=False)
+    with atomic_write(path) as file:
+        np.savez(file, allow_pickle=False, **{**predictions, _PROTOCOL: np.array(text)})
+
+
+def load_predictions(path: Path) -> tuple[Predictions, Protocol]:
+    """Return arrays and how they were made; nothing in the file is executed.
+
+    Raises:
+        DataError: the file is missing, damaged, or was written by something else.
+    """
+    try:
+        # opened here: numpy would leave a damaged file open
+        with path.open("rb") as stream:
+            if not zipfile.is_zipfile(stream):
+                raise DataError(f"{path}: damaged, or no predictions")
+            with np.load(stream, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+        protocol = json.loads(str(arrays.pop(_PROTOCOL)))
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: there are no such predictions") from error
+    except KeyError as error:
+        raise DataError(f"{path}: holds no predictions of mmvt: {error}") from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: damaged, or no predictions: {error}") from error
+    return arrays, protocol
