@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -130,17 +130,21 @@ class LoadedModel:
         Raises:
             ConfigError: the features are not what the model takes, or it makes no vectors.
         """
+        if not self.model.encoders and self.recipe.encoders:
+            raise ConfigError(f"{self.recipe.path}: was loaded for texts only")
         longest = max((len(rows) for rows in features), default=0)
         if longest > self.max_video_len:
             logger.warning("%d steps of a video are cut to %d", longest, self.max_video_len)
-        empty = dict(zip(("caps", "cmasks"), self.layout.text_sequence([]), strict=True))
+        # [CLS] and the [SEP] of the video; then the [SEP] of no words
+        caps, cmasks = (row[:3] for row in self.layout.text_sequence([]))
         vectors = []
         for first in range(0, len(features), _BATCH):
             pairs = [self.layout.video_sequence(rows) for rows in features[first : first + _BATCH]]
             vfeats, vmasks = (torch.stack(part) for part in zip(*pairs, strict=True))
-            text = {name: row.expand(len(pairs), -1) for name, row in empty.items()}
+            batch = {"vfeats": vfeats, "vmasks": vmasks}
+            batch |= {"caps": caps.expand(len(pairs), -1), "cmasks": cmasks.expand(len(pairs), -1)}
             with torch.inference_mode():
-                out = self.model(**_moved({"vfeats": vfeats, "vmasks": vmasks, **text}, self.model))
+                out = self.model(**_moved(batch, self.model))
             vectors.append(_port(out, "pooled_video", self.recipe))
         return torch.cat(vectors) if vectors else torch.empty(0, self.dim)
 
@@ -156,7 +160,8 @@ class LoadedModel:
             ids = self.tokenizer(list(texts[first : first + _BATCH]), add_special_tokens=False)
             pairs = [self.layout.text_sequence(tokens) for tokens in ids["input_ids"]]
             caps, cmasks = (torch.stack(part) for part in zip(*pairs, strict=True))
-            vectors.append(self._pooled_text(caps, cmasks))
+            longest = int(cmasks.sum(1).max())
+            vectors.append(self._pooled_text(caps[:, :longest], cmasks[:, :longest]))
         return torch.cat(vectors) if vectors else torch.empty(0, self.dim)
 
     def scores(
@@ -177,7 +182,7 @@ class LoadedModel:
         """Return text vectors; the video has one step, which is padding."""
         model = self.model
         nothing = torch.zeros(len(caps), 1, self.dim)
-        encoders = cast("Iterable[Encoder]", model.encoders.values())
+        encoders = [cast("type[Encoder]", plan.cls) for plan in self.recipe.encoders.values()]
         ports = [port for encoder in encoders for port in encoder.produces]
         values = {"caps": caps, "cmasks": cmasks, "vmasks": nothing[..., 0].bool()}
         values = _moved({**values, **dict.fromkeys(ports, nothing)}, model)
@@ -280,6 +285,7 @@ def load(
     *,
     trusted: bool = True,
     trust_code: bool = False,
+    only_text: bool = False,
 ) -> LoadedModel:
     """Return the model of a task YAML, ready to use.
 
@@ -289,6 +295,7 @@ def load(
         overrides: ``key.sub=value``.
         trusted: the YAML and the overrides may import plugins and read the environment.
         trust_code: what the YAML includes may, too.
+        only_text: leave out the encoders of features: all that texts need is ready sooner.
 
     Raises:
         ConfigError: the YAML is wrong.
@@ -303,10 +310,11 @@ def load(
             raise ConfigError(f"{path}: its overrides ask for code or for the environment")
         layer = merge(compose_template(path, path), over)
         recipe = Recipe.from_layer(path, finished(layer, path))
-    model = recipe.model()
+    model = _without_encoders(recipe) if only_text else recipe.model()
     if checkpoint is not None:
         state = load_state(Path(checkpoint))
-        load_into(model, from_mmpt(state) if is_mmpt(state) else state)
+        state = from_mmpt(state) if is_mmpt(state) else state
+        load_into(model, state, allow_unexpected=["encoders.*"] if only_text else [])
     loaded = LoadedModel(recipe, model.eval(), None if checkpoint is None else Path(checkpoint))
     if not loaded.trained:
         logger.warning("%s is used without a checkpoint: it is untrained", path)
@@ -338,6 +346,12 @@ def pixels(
     if not ((frames >= 0) & (frames <= 1)).all():
         raise DataError("frames are floats, but not from 0 to 1")
     return (frames * 255).round().to(torch.uint8)
+
+
+def _without_encoders(recipe: Recipe) -> MultimodalModel:
+    trunk = recipe.plans["trunk"].build()
+    head = recipe.plans["head"].build(hidden_size=trunk.hidden_size)
+    return MultimodalModel({}, trunk, head)
 
 
 def _layout_plan(recipe: Recipe) -> Plan:

@@ -64,8 +64,8 @@ class Extraction:
             raise ConfigError(f"features.segments is {segments}, but must be at least 1")
         if segments is not None and encoder.clip_frames > 1:
             raise ConfigError(
-                f"{type(encoder).__name__} takes clips of {encoder.clip_frames} consecutive frames; "
-                "set features.fps, not segments"
+                f"{type(encoder).__name__} takes clips of {encoder.clip_frames} frames in a row; set "
+                "features.fps, not segments"
             )
         if short_side is not None and short_side < encoder.frame_size:
             raise ConfigError(

@@ -1,0 +1,158 @@
+"""Brings an index up to date with a folder of videos."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from mmvt.datasets.store import FeatureStore
+from mmvt.errors import ConfigError, DataError
+from mmvt.features.find import Video
+from mmvt.inference import LoadedModel
+from mmvt.retrieval.index import (
+    NAME,
+    IndexedFile,
+    ModelRef,
+    Part,
+    VideoIndex,
+    spans,
+    stretches,
+)
+
+FEATURES = "features"
+_ID_BYTES = 200
+
+Extract = Callable[[Sequence[Video], Path], None]
+
+
+@dataclass
+class Changes:
+    """What became of the videos of an index.
+
+    Attributes:
+        added: ids of videos that are new.
+        changed: ids of videos whose file is another than it was.
+        kept: ids of videos that are as they were.
+        removed: ids of videos whose file is gone.
+    """
+
+    added: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+
+
+def update_index(
+    folder: Path, videos: Sequence[Video], loaded: LoadedModel, model: ModelRef, extract: Extract
+) -> Changes:
+    """Add new and changed videos to an index, drop those whose file is gone, and say what was done.
+
+    A file is as it was while its size and time of change are. Features are kept in ``features/``,
+    so that a run that was stopped goes on where it stopped.
+
+    Args:
+        folder: the index; made, or added to.
+        videos: the videos that should be in it. Others stay in it as long as their file is there.
+        loaded: the model.
+        model: what is written down about it.
+        extract: adds the features of videos to the store in a folder; a video that it cannot read
+            is left out.
+
+    Raises:
+        ConfigError: the index was made by another model, or the model is untrained.
+        DataError: two files have the same id.
+    """
+    if not loaded.trained:
+        raise ConfigError(f"{model.config}: the model is untrained; give a checkpoint")
+    old = {part.file.id: part for part in _old_parts(folder, model)}
+    changes, todo, kept = Changes(), [], {}
+    for video in videos:
+        part, stamp = old.get(video.id), _stamp(video)
+        if part is not None and part.file.path != stamp.path and Path(part.file.path).exists():
+            raise DataError(
+                f"{video.id!r} is indexed as {part.file.path}, which is another file than "
+                f"{stamp.path}; use another folder for the index"
+            )
+        if part is not None and part.file.features == stamp.features:
+            kept[video.id] = replace(part, file=replace(part.file, path=stamp.path))
+        else:
+            todo.append((video, stamp))
+    _keep_others(old, {video.id for video in videos}, kept, changes)
+    store = folder / FEATURES
+    if todo:
+        extract([Video(stamp.features, video.path) for video, stamp in todo], store)
+    parts = list(_embedded([stamp for _, stamp in todo], store, loaded)) if todo else []
+    for part in parts:
+        (changes.changed if part.file.id in old else changes.added).append(part.file.id)
+    changes.kept = sorted(kept)
+    index = VideoIndex.of_parts(model, [*kept.values(), *parts], loaded.dim)
+    if index.files != [part.file for part in old.values()] or not (folder / NAME).exists():
+        index.save(folder)
+    return changes
+
+
+def check_model(index: VideoIndex, folder: Path, model: ModelRef) -> None:
+    """Raise unless an index was made by a model.
+
+    Raises:
+        ConfigError: naming both.
+    """
+    if index.model.fingerprint != model.fingerprint:
+        raise ConfigError(
+            f"{folder} was indexed with {index.model}, but this is {model}; vectors of two models "
+            "cannot be compared: use another folder"
+        )
+
+
+def _old_parts(folder: Path, model: ModelRef) -> Iterator[Part]:
+    if (folder / NAME).exists():
+        index = VideoIndex.open(folder)
+        check_model(index, folder, model)
+        yield from index.parts()
+
+
+def _keep_others(
+    old: dict[str, Part], asked: set[str], kept: dict[str, Part], changes: Changes
+) -> None:
+    """Keep the videos that were indexed from elsewhere; note those whose file is gone."""
+    for video_id, part in old.items():
+        if video_id in asked:
+            continue
+        if Path(part.file.path).exists():
+            kept[video_id] = part
+        else:
+            changes.removed.append(video_id)
+
+
+def _stamp(video: Video) -> IndexedFile:
+    """Return what is known of a video before it is read; a changed file has other features."""
+    path = video.path.resolve()
+    try:
+        status = path.stat()
+        size, mtime = status.st_size, status.st_mtime_ns
+    except OSError:  # extraction says what is wrong
+        size, mtime = 0, 0
+    key = f"{video.id}\n{size}\n{mtime}"
+    digest = hashlib.sha256(key.encode()).hexdigest()[:16]
+    name = video.id.encode()[:_ID_BYTES].decode(errors="ignore")
+    return IndexedFile(video.id, str(path), size, mtime, None, f"{name}@{digest}", 0, 0)
+
+
+def _embedded(stamps: Sequence[IndexedFile], folder: Path, loaded: LoadedModel) -> Iterator[Part]:
+    """Yield the vectors of the videos that a store holds."""
+    store = FeatureStore.open(folder)
+    for stamp in stamps:
+        if stamp.features not in store:
+            continue
+        rows = store[stamp.features]
+        duration = store.metadata(stamp.features)["duration"]
+        whole = stretches(len(rows), loaded.max_video_len)
+        inner = spans(len(rows), loaded.max_video_len)
+        places = np.array([*whole, *inner])
+        file = replace(stamp, duration=duration, stretches=len(whole), spans=len(inner))
+        vectors = loaded.encode_features([rows[start:stop] for start, stop in places]).numpy()
+        yield Part(file, vectors, loaded.extraction.edges(len(rows), duration)[places])
