@@ -27,9 +27,11 @@ class Task:
     def flatten(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """Return the batch with (B, s, …) tensors as (B·s, …); ``index`` stays one a video.
 
-        The tensors given are not changed.
+        An aligner of evaluation draws one example a video: such a batch has no s to merge. The
+        tensors given are not changed.
         """
-        if self.subsampling == 1:
+        masks = batch.get("vmasks")
+        if self.subsampling == 1 or masks is None or masks.dim() == 2:
             return dict(batch)
         return {
             key: value.flatten(0, 1) if isinstance(value, Tensor) and key != "index" else value
