@@ -44,7 +44,7 @@ class ShardedTensor(Sequence[np.ndarray]):
         return tensor
 
     @cached_property
-    def data(self) -> Shaped[np.ndarray, rows *dim]:
+    def data(self) -> Shaped[np.ndarray, "rows *dim"]:
         """All rows, read-only."""
         return map_array(Path(f"{self.prefix}_data.npy"))
 

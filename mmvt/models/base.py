@@ -54,7 +54,7 @@ class Head(Part):
 
     Attributes:
         defaults: what a project uses unless it sets it: plugin names by slot, such as
-            ``{"loss": "SymmetricNCE", "layout": "VideoTextLayout", "predictor": ..., "metric": ...}``.
+            ``{"loss": "SymmetricNCE", "layout": "VideoTextLayout"}``.
     """
 
     defaults: ClassVar[Mapping[str, str]] = {}

@@ -69,8 +69,10 @@ def test_all_unknown_options_are_named_with_the_nearest_there_is():
     with pytest.raises(ConfigError) as caught:
         arguments.parse(section, "x.yaml")
     assert caught.value.problems == [
-        "fairseq.optimization.max_epcoh is no option of fairseq's training; "
-        "did you mean 'max_epoch'?",
+        (
+            "fairseq.optimization.max_epcoh is no option of fairseq's training; "
+            "did you mean 'max_epoch'?"
+        ),
         "fairseq.dataset.zzz_qqq is no option of fairseq's training",
     ]
 

@@ -182,9 +182,13 @@ def test_a_second_writer_is_refused_while_the_first_is_at_work(tmp_path: Path):
 
 
 def test_what_was_added_before_an_error_is_kept(tmp_path: Path):
-    with pytest.raises(KeyError), writer(tmp_path / "s") as store:
-        store.add("a", rows(1))
-        raise KeyError
+    def write() -> None:
+        with writer(tmp_path / "s") as store:
+            store.add("a", rows(1))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        write()
     assert list(FeatureStore.open(tmp_path / "s", verify="full").ids) == ["a"]
 
 
