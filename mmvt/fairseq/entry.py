@@ -24,6 +24,8 @@ from mmvt.fairseq.trainer import MultimodalTrainer
 from mmvt.files import atomic_write_text
 
 logger = logging.getLogger(__name__)
+# these print the whole configuration and a line a step of their own plumbing
+_TALKATIVE = ("fairseq_cli.train", "fairseq.tasks.fairseq_task", "fairseq.data.iterators")
 
 
 def train(path: Path, overrides: Sequence[str] = (), *, trust_code: bool = False) -> None:
@@ -48,6 +50,8 @@ def train(path: Path, overrides: Sequence[str] = (), *, trust_code: bool = False
         folder = Path(cfg.checkpoint.save_dir)
         folder.mkdir(parents=True, exist_ok=True)
         atomic_write_text(folder / "config.yaml", to_yaml(recipe.layer.data))
+    for name in _TALKATIVE if logger.getEffectiveLevel() > logging.DEBUG else ():
+        logging.getLogger(name).setLevel(logging.WARNING)
     # fairseq's main constructs its trainer by this name
     fairseq_cli.train.Trainer = MultimodalTrainer
     distributed_utils.call_main(cfg, fairseq_cli.train.main)
