@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mmvt.config.compose import resolve
-from mmvt.config.merge import Layer
+from mmvt.config.merge import Layer, dropped
+from mmvt.config.yaml_file import UNKNOWN
 from mmvt.errors import ConfigError, require_package
 from mmvt_cli._cli import cli_errors
 
@@ -46,7 +47,7 @@ def fairseq_problems(layer: Layer) -> list[str]:
 
     Without fairseq nothing is found wrong: only training needs it, and says so.
     """
-    section = resolve(layer).data.get("fairseq", {})
+    section = dropped(resolve(layer).data, UNKNOWN).get("fairseq", {})
     if importlib.util.find_spec("fairseq") is None or not isinstance(section, Mapping):
         return []
     # its import asks for a package that nothing here needs

@@ -11,11 +11,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mmvt.config.merge import Keys, Layer, merge, plugin_paths
-from mmvt.config.yaml_file import YamlFile, did_you_mean_file, read_yaml
+from mmvt.config.yaml_file import UNKNOWN, Unknown, YamlFile, did_you_mean_file, read_yaml
 from mmvt.errors import ConfigError
 
 # package data; in a checkout a link to projects/
@@ -102,7 +103,7 @@ class _Composer:
                 self.done[resolved] = self.compose(path, trusted=self.trust_code, above=above)
             return self.done[resolved]
         except ConfigError as error:
-            return Layer(problems=error.problems)
+            return Layer(problems=error.problems, partial=True)
 
     def find(self, name: str, source: YamlFile, where: str) -> Path:
         packaged = TEMPLATES / name.removeprefix("projects/")
@@ -133,7 +134,7 @@ def _includes(source: YamlFile, layer: Layer) -> list[str]:
 def _screened(data: dict[str, Any], layer: Layer) -> dict[str, Any]:
     """Return the data of an untrusted file without what only a trusted one may hold."""
     if data.get("plugins") is not None:
-        data = {key: value for key, value in data.items() if key != "plugins"}
+        data = data | {"plugins": UNKNOWN}
         layer.problems.append(
             f"{layer.where(('plugins',))}: plugins are imported only for the file named on the "
             "command line; move the key there, or add --trust-code"
@@ -146,13 +147,13 @@ def _screen(value: Any, keys: Keys, layer: Layer) -> Any:
         return {key: _screen(child, (*keys, key), layer) for key, child in value.items()}
     if isinstance(value, list):
         screened = [_screen(child, keys, layer) for child in value]
-        return screened if screened == value else None
+        return UNKNOWN if UNKNOWN in screened else screened
     if isinstance(value, str) and "${" in _REFERENCE.sub("", value):
         layer.problems.append(
             f"{layer.where(keys)}: {'.'.join(keys)}: only the file named on the command line may "
             f"read the environment, as {value!r} would; move the key there, or add --trust-code"
         )
-        return None
+        return UNKNOWN
     return value
 
 
@@ -165,7 +166,9 @@ def finished(layer: Layer, path: Path, *, trust_code: bool = False) -> Layer:
         trust_code: allow plugin files outside of its root.
     """
     layer = layer.settled()
-    names = layer.data.get("plugins", [])
+    names = layer.data.get("plugins")
+    if names is None or names is UNKNOWN:
+        return layer
     where = layer.where(("plugins",))
     root = root_of(path, layer.data.get("project_dir"))
     # a command line is read from the working directory
@@ -179,21 +182,19 @@ def finished(layer: Layer, path: Path, *, trust_code: bool = False) -> Layer:
             for file in files
             if not (trust_code or Path(file).is_relative_to(root))
         ]
-    rest = layer.without("plugins")
-    if problems or not files:
-        return Layer(rest.data, rest.origins, [*layer.problems, *problems])
-    return Layer({**rest.data, "plugins": files}, layer.origins, layer.problems)
+    data = layer.data | {"plugins": UNKNOWN if problems else files}
+    return replace(layer, data=data, problems=[*layer.problems, *problems])
 
 
 def resolve(layer: Layer) -> Layer:
     """Return the layer with ``${key.sub}`` and ``${oc.env:NAME}`` replaced by what they stand for.
 
-    A value that is a reference and nothing else keeps its type. Values that cannot be resolved are
-    left out and reported in ``problems``.
+    A value that is a reference and nothing else keeps its type. Values that cannot be resolved
+    become ``UNKNOWN`` and are reported in ``problems``.
     """
     resolver = _Resolver(layer)
     data = resolver.every(layer.data, ())
-    return Layer(data, layer.origins, [*layer.problems, *resolver.problems]).settled()
+    return replace(layer, data=data, problems=[*layer.problems, *resolver.problems])
 
 
 class _Resolver:
@@ -210,7 +211,7 @@ class _Resolver:
             return self.resolved(value, ())
         except ConfigError as error:
             self.problems.append(f"{self.layer.where(keys)}: {'.'.join(keys)}: {error}")
-            return None
+            return UNKNOWN
 
     def resolved(self, value: Any, seen: tuple[str, ...]) -> Any:
         if isinstance(value, Mapping):
@@ -236,7 +237,7 @@ class _Resolver:
             value = os.environ.get(variable, default)
             if value is None:
                 raise ConfigError(f"the environment variable {variable} is not set")
-        if isinstance(value, (Mapping, list)):
+        if isinstance(value, (Mapping, list, Unknown)):
             raise ConfigError(f"{match[0]} is no text but a {type(value).__name__}")
         return str(value).lower() if isinstance(value, bool) else str(value)
 

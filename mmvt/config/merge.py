@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,14 @@ class Layer:
     Attributes:
         data: plain containers; null unsets a key of the layer below, until :meth:`settled`.
         origins: ``file:line`` of every key, by path of keys.
-        problems: what was wrong so far; whatever it concerns is left out of ``data``.
+        problems: what was wrong so far; the values that it concerns are ``UNKNOWN``, or left out.
+        partial: a whole file is left out, so that any key may be missing because of it.
     """
 
     data: dict[str, Any] = field(default_factory=dict)
     origins: dict[Keys, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    partial: bool = False
 
     def under(self, *keys: str) -> Layer:
         """Return the mapping found under ``keys`` as a layer of its own."""
@@ -37,7 +39,7 @@ class Layer:
             data = data.get(key, {})
         n = len(keys)
         origins = {path[n:]: line for path, line in self.origins.items() if path[:n] == keys}
-        return Layer(dict(data), origins, self.problems)
+        return replace(self, data=dict(data), origins=origins)
 
     def only(self, *names: str) -> Layer:
         """Return the layer with none but some of its top-level keys."""
@@ -46,12 +48,12 @@ class Layer:
     def without(self, *names: str) -> Layer:
         """Return the layer without some of its top-level keys."""
         data = {key: value for key, value in self.data.items() if key not in names}
-        return Layer(data, _kept(self.origins, data), self.problems)
+        return replace(self, data=data, origins=_kept(self.origins, data))
 
     def settled(self) -> Layer:
         """Return the layer without the keys that are null."""
-        data = _without_nulls(self.data)
-        return Layer(data, _kept(self.origins, data), self.problems)
+        data = dropped(self.data, None)
+        return replace(self, data=data, origins=_kept(self.origins, data))
 
     def where(self, keys: Keys) -> str:
         """Return ``file:line`` of a key, or of the nearest key above it that is written down."""
@@ -69,7 +71,8 @@ def merge(base: Layer, over: Layer) -> Layer:
     """
     data = _merge(base.data, over.data)
     problems = list(dict.fromkeys([*base.problems, *over.problems]))
-    return Layer(data, _kept(base.origins | over.origins, data), problems)
+    origins = _kept(base.origins | over.origins, data)
+    return Layer(data, origins, problems, base.partial or over.partial)
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,11 +94,12 @@ def _mergeable(base: Any, over: Mapping[str, Any]) -> Mapping[str, Any]:
     return base
 
 
-def _without_nulls(data: Mapping[str, Any]) -> dict[str, Any]:
+def dropped(data: Mapping[str, Any], unwanted: Any) -> dict[str, Any]:
+    """Return nested mappings without the keys whose value is the object ``unwanted``."""
     return {
-        key: _without_nulls(value) if isinstance(value, Mapping) else value
+        key: dropped(value, unwanted) if isinstance(value, Mapping) else value
         for key, value in data.items()
-        if value is not None
+        if value is not unwanted
     }
 
 

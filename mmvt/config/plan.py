@@ -14,6 +14,7 @@ from typing import Any, Union, get_args, get_origin
 
 from mmvt.config.fields import REQUIRED, Field, convert, describe_type, fields_of
 from mmvt.config.merge import Keys, Layer, value_at
+from mmvt.config.yaml_file import UNKNOWN
 from mmvt.errors import PluginError, did_you_mean, nearest
 from mmvt.plugins import Plugins
 
@@ -47,7 +48,6 @@ class Planner:
         defaults: plugin names of slots that the configuration leaves open, such as ``layout``;
             None for a slot that cannot be told, and is no problem.
         written: the configuration before it was resolved; messages quote it, not the environment.
-        some_keys: part of the configuration could not be read: no key is called missing.
         some_plugins: part of the plugins could not be imported: a name that is like no other is no
             problem.
 
@@ -62,7 +62,6 @@ class Planner:
         defaults: Mapping[str, str | None] | None = None,
         *,
         written: Layer | None = None,
-        some_keys: bool = False,
         some_plugins: bool = False,
     ) -> None:
         self.layer, self.plugins = layer, plugins
@@ -71,9 +70,9 @@ class Planner:
         self.problems: list[str] = []
         self.claimed: set[Keys] = set()
         self.known: dict[Keys, set[str]] = {}
-        self.some_keys, self.some_plugins = some_keys, some_plugins
+        self.some_plugins = some_plugins
         # whether every key that is not claimed is one that no plugin would take
-        self.knows_all = not (some_keys or some_plugins)
+        self.knows_all = not (layer.partial or some_plugins)
 
     def slot(self, kind: str, keys: Keys, shared: Keys | None = ("dataset",)) -> Plan | None:
         """Return the plan of the plugin named at ``keys``, or None if it cannot be planned.
@@ -88,9 +87,9 @@ class Planner:
             value = self.defaults[keys[-1]]
             if value is None:
                 return None
-        noun = kind.replace("_", " ")
+        choices = f"name one of {', '.join(self.plugins.registries[kind].names())}"
         if value is None:
-            self._missing(keys, f"it names the {noun}")
+            self._missing(keys, choices)
             return None
         self.claimed.add(keys)
         name = value.get("name") if isinstance(value, Mapping) else value
@@ -99,9 +98,9 @@ class Planner:
             self.known.setdefault(keys, set()).add("name")
         if not isinstance(name, str):
             if name is None:
-                self._missing((*keys, "name"), f"it names the {noun}")
-            else:
-                self.problem(keys, f"must name the {noun}, not {name!r}")
+                self._missing((*keys, "name"), choices)
+            elif name is not UNKNOWN:
+                self.problem(keys, f"must name {choices.removeprefix('name ')}, not {name!r}")
             self.knows_all = False
             return None
         return self._planned(kind, name, keys, shared)
@@ -129,8 +128,8 @@ class Planner:
     def mapping(self, keys: Keys) -> Mapping[str, Any]:
         """Return the mapping at ``keys``, which may be absent, or an empty one."""
         value = self.value(keys)
-        if value is None or isinstance(value, Mapping):
-            return value or {}
+        if value is None or value is UNKNOWN or isinstance(value, Mapping):
+            return value if isinstance(value, Mapping) else {}
         self.problem(keys, f"must hold keys and values, not {value!r}")
         return {}
 
@@ -162,10 +161,7 @@ class Planner:
                 plan.values[item.name] = nested
         elif found is not None:
             self.claimed.add(place)
-            try:
-                plan.values[item.name] = convert(self.value(place), item.annotation)
-            except TypeError as error:
-                self.problem(place, self._mismatch(place, item, str(error)))
+            self._convert(plan, item, place)
         elif item.name in CONTEXT:
             plan.waiting.append(item.name)
         elif item.default is REQUIRED:
@@ -174,18 +170,22 @@ class Planner:
     def _missing(self, keys: Keys, why: str) -> None:
         start = f"{self.layer.where(keys)}: {'.'.join(keys)} is missing"
         section = self.value(keys[:-1])
-        if self.some_keys or not (section is None or isinstance(section, Mapping)):
+        if self.layer.partial or not (section is None or isinstance(section, Mapping)):
             return
         # a key that two plugins miss is one problem
         if not any(problem.startswith(start) for problem in self.problems):
             self.problem(keys, f"is missing; {why}")
 
-    def _mismatch(self, keys: Keys, item: Field, message: str) -> str:
-        written = value_at(self.written.data, keys)
-        if written == self.value(keys):
-            return message
-        given = type(self.value(keys)).__name__
-        return f"must be {describe_type(item.annotation)}, but {written!r} gives {given}"
+    def _convert(self, plan: Plan, item: Field, keys: Keys) -> None:
+        value, written = self.value(keys), value_at(self.written.data, keys)
+        if value is UNKNOWN:
+            return
+        try:
+            plan.values[item.name] = convert(value, item.annotation)
+        except TypeError as error:
+            given = f"but {written!r} gives {type(value).__name__}"
+            wanted = f"must be {describe_type(item.annotation)}, {given}"
+            self.problem(keys, str(error) if written == value else wanted)
 
     def _plugin_kind(self, annotation: Any) -> str | None:
         members = (

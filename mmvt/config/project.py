@@ -62,8 +62,10 @@ class TaskFile:
         """Raise if the expansion would replace what somebody wrote, unless ``force`` is set.
 
         Raises:
-            ConfigError: the file was edited, or was never generated.
+            ConfigError: the file was edited, or was never generated; or the layer has problems.
         """
+        if self.layer.problems:
+            raise ConfigError(self.layer.problems)
         if self.source and not force and self.path.exists() and not is_generated(self.path):
             raise ConfigError(
                 f"{self.path}: was edited or written by hand; rename it, or add --force to have it "
@@ -159,10 +161,10 @@ def _folder_problems(layer: Layer) -> Iterator[str]:
     for key, about in _FOLDERS.items():
         value = layer.data.get(key)
         # a broken include may have held a missing key
-        if value is None and not layer.problems:
+        if value is None and not layer.partial:
             yield f"{layer.where((key,))}: {key} is missing; it names {about}"
-        elif value is not None and not isinstance(value, str):
-            yield f"{layer.where((key,))}: {key} must be text, not {value!r}"
+        elif value is not None and (not isinstance(value, str) or "${" in value):
+            yield f"{layer.where((key,))}: {key} must be plain text, not {value!r}"
 
 
 def _expand(
@@ -171,7 +173,7 @@ def _expand(
     base_dir, project_dir = project.data["base_dir"], project.data["project_dir"]
     root = root_of(path)
     target = root / project_dir / name
-    layer = Layer()
+    layer = Layer(partial=True)
     try:
         template = _find_template(
             root, base_dir, name, project.where(("task_group", group, "task_list"))

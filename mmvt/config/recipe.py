@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mmvt.config.compose import compose, finished, resolve
 from mmvt.config.merge import Layer, merge, read_overrides, value_at
 from mmvt.config.plan import Plan, Planner
+from mmvt.config.yaml_file import UNKNOWN
 from mmvt.datasets.multimodal import MultimodalDataset
 from mmvt.errors import ConfigError, PluginError, nearest, position
 from mmvt.plugins import Plugins, load_plugins
@@ -90,8 +91,7 @@ class Recipe:
             plugins,
             _defaults_of_head(resolved, plugins),
             written=layer,
-            some_keys=bool(resolved.problems),
-            some_plugins=bool(plugin_problems),
+            some_plugins=bool(plugin_problems) or layer.data.get("plugins") is UNKNOWN,
         )
         plans = {slot: planner.slot(slot, (slot,)) for slot in ("trunk", "head", "loss", "task")}
         plans["dataset"] = planner.section(MultimodalDataset, ("dataset",))
@@ -184,7 +184,8 @@ def _extraction() -> type[Extraction]:
 def _load_plugins(layer: Layer) -> tuple[Plugins, list[str]]:
     """Return the plugins of mmvt and of each file that can be imported, and what is wrong."""
     plugins, problems = load_plugins(), []
-    for name in layer.data.get("plugins", []):
+    names = layer.data.get("plugins")
+    for name in names if isinstance(names, list) else []:
         try:
             plugins.add_file(Path(name))
         except PluginError as error:
@@ -208,7 +209,7 @@ def _check_passed_through(planner: Planner) -> None:
     """Note what is wrong with the form of the keys that no plugin takes."""
     for key in ("project_dir", "base_dir", "prepare"):
         value = planner.value((key,))
-        if not (value is None or isinstance(value, str)):
+        if not (value is None or value is UNKNOWN or isinstance(value, str)):
             planner.problem((key,), f"must be text, not {value!r}")
     for group in planner.mapping(("fairseq",)):
         planner.mapping(("fairseq", group))

@@ -22,6 +22,13 @@ _FLOAT = re.compile(
 )
 
 
+class Unknown:
+    """Stands for a value that could not be read, which is among the problems already."""
+
+
+UNKNOWN = Unknown()
+
+
 class _Loader(yaml.SafeLoader):
     """The safe loader with the numbers of YAML 1.2: 5e-5 is one; 1:30, 007 and dates are text."""
 
@@ -55,7 +62,7 @@ class YamlFile:
         path: where it was read from.
         data: plain containers.
         lines: ``file:line`` of every key, by path of keys.
-        problems: keys given twice and tags that are not allowed, left out of ``data``.
+        problems: keys given twice, and tags that are not allowed, whose value is ``UNKNOWN``.
     """
 
     path: Path
@@ -77,7 +84,8 @@ def read_yaml(path: Path) -> YamlFile:
         hint = did_you_mean_file(path.name, [path.parent])
         raise ConfigError(f"{path}: does not exist{hint}") from error
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error})") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"{path}: cannot be read ({reason})") from error
     if len(content) > MAX_BYTES:
         raise ConfigError(f"{path}: is larger than {MAX_BYTES} bytes")
     try:
@@ -100,6 +108,8 @@ def parse_yaml(text: str, path: Path) -> YamlFile:
         raise ConfigError(f"{path}{_line_of(error)}: is no YAML: {_reason_of(error)}") from error
     if data is None:
         data = {}
+    if data is UNKNOWN:
+        raise ConfigError(reader.problems)
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: must hold keys and values, not {type(data).__name__}")
     return YamlFile(path, data, reader.lines, reader.problems)
@@ -152,7 +162,8 @@ class _Reader:
         if node.tag == f"{_TAG}map" and isinstance(node, yaml.MappingNode):
             return self.mapping(node, keys)
         if node.tag == f"{_TAG}seq" and isinstance(node, yaml.SequenceNode):
-            return [self.value(child, (*keys, str(i))) for i, child in enumerate(node.value)]
+            items = [self.value(child, (*keys, str(i))) for i, child in enumerate(node.value)]
+            return UNKNOWN if UNKNOWN in items else items
         if isinstance(node, yaml.ScalarNode):
             return self.scalar(node)
         return self.refuse(node)
@@ -182,12 +193,13 @@ class _Reader:
         except (ValueError, KeyError):  # such as !!int "one"
             return self.refuse(node)
 
-    def refuse(self, node: yaml.Node) -> None:
+    def refuse(self, node: yaml.Node) -> Unknown:
         tag = node.tag.replace(_TAG, "!!")
         self.problems.append(
             f"{self.name}:{node.start_mark.line + 1}: the tag {tag} is not allowed here; write "
             "plain values, lists and mappings"
         )
+        return UNKNOWN
 
 
 def did_you_mean_file(name: str, folders: Iterable[Path]) -> str:

@@ -16,7 +16,8 @@ from mmvt.config.compose import (
     root_of,
     shortest,
 )
-from mmvt.config.merge import Layer, read_overrides
+from mmvt.config.merge import Layer, dropped, read_overrides
+from mmvt.config.yaml_file import UNKNOWN
 from mmvt.errors import ConfigError
 
 
@@ -98,6 +99,7 @@ class TestIncludes:
             )
         ]
         assert layer.data == {"x": 1, "y": 1}
+        assert layer.partial
         write(folder / "self.yaml", "includes: self.yaml\n")
         assert "self.yaml → " in compose(folder / "self.yaml").problems[0]
 
@@ -192,7 +194,9 @@ class TestTrust:
             [f"{included}:4", "e"],
         ]
         assert "add --trust-code" in layer.problems[0]
-        assert layer.settled().data == {"a": 1, "b": "env", "c": {}, "f": 1}
+        known = {"a": 1, "b": "env", "c": {}, "f": 1}
+        assert dropped(layer.data, UNKNOWN) == known
+        assert not layer.partial
         assert compose(path, trust_code=True).problems == []
 
     def test_references_are_open_to_all(self, folder: Path):
@@ -209,7 +213,7 @@ class TestTrust:
                 "move the key there, or add --trust-code"
             )
         ]
-        assert "plugins" not in layer.data
+        assert layer.data["plugins"] is UNKNOWN
         # with trust, a file is found from the folder of the YAML that lists it
         assert compose(path, trust_code=True).data["plugins"] == [str(folder / "sub/mine.py")]
 
@@ -238,7 +242,7 @@ class TestPluginFiles:
         assert len(layer.problems) == 1
         assert layer.problems[0].startswith(f"{path}:2: the plugin file ")
         assert f"lies outside of {folder}" in layer.problems[0]
-        assert layer.data == {"a": 1}
+        assert layer.data == {"a": 1, "plugins": UNKNOWN}
         assert self.finish(path, trust_code=True).problems == []
 
     @pytest.mark.parametrize("value", ["5", "{a: b}", "[a.py, 5]"])
@@ -246,7 +250,7 @@ class TestPluginFiles:
         path = write(folder / "main.yaml", f"plugins: {value}\n")
         layer = self.finish(path)
         assert layer.problems[0].startswith(f"{path}:1: plugins must be a list of Python files")
-        assert layer.data == {}
+        assert layer.data == {"plugins": UNKNOWN}
 
     def test_a_file_named_on_the_command_line_is_found_from_where_one_is(self, elsewhere: Path):
         path = write(elsewhere / "main.yaml", "")
@@ -315,16 +319,17 @@ class TestResolving:
             ("${oc.decode:b}", "'${oc.decode:b}': only ${key.sub} and ${oc.env:NAME} can be"),
             ("${b", "'${b': only"),
             ("${b.${b}}", "'${b.${b}}': only"),
+            ("x${unknown}", "${unknown} is no text but a Unknown"),
             # what a reference puts together is not read again
             ("$${brace}", "'$${brace}': only"),
         ],
     )
     def test_what_leads_nowhere_is_a_problem_at_its_key(self, value: str, message: str):
-        data = {"a": value, "b": 1, "list": [1], "brace": "{oc.env:HOME}"}
+        data = {"a": value, "b": 1, "list": [1], "brace": "{oc.env:HOME}", "unknown": UNKNOWN}
         layer = self.resolve(**data, cycle="${again}", again="${cycle}")
         mine = [problem for problem in layer.problems if problem.startswith("x.yaml:1: a: ")]
         assert mine[0].removeprefix("x.yaml:1: a: ").startswith(message)
-        assert "a" not in layer.data
+        assert layer.data["a"] is UNKNOWN
         assert layer.data["b"] == 1
 
     def test_every_problem_is_told(self):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mmvt.config.merge import (
     Layer,
+    dropped,
     merge,
     plugin_paths,
     read_overrides,
@@ -18,7 +19,7 @@ from mmvt.config.merge import (
     value_at,
     walk,
 )
-from mmvt.config.yaml_file import parse_yaml
+from mmvt.config.yaml_file import UNKNOWN, parse_yaml
 from mmvt.errors import ConfigError
 
 
@@ -101,6 +102,13 @@ def test_a_part_of_a_layer_keeps_its_origins():
     assert layer.without("a").origins == {("d",): "x:2"}
     assert layer.only("d").data == {"d": 2}
     assert under.problems == layer.only("d").problems == ["p"]
+
+
+def test_what_was_left_out_stays_known_through_all_layers():
+    layer = merge(Layer({"a": {}}), merge(Layer(partial=True), Layer({"b": 1})))
+    assert layer.settled().under("a").partial
+    assert layer.without("b").partial
+    assert dropped({"a": UNKNOWN, "b": {"c": UNKNOWN, "d": None}}, UNKNOWN) == {"b": {"d": None}}
 
 
 def test_problems_of_both_layers_are_kept_once():

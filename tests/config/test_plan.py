@@ -9,11 +9,13 @@ import pytest
 
 from mmvt.config.merge import Layer
 from mmvt.config.plan import Planner
-from mmvt.config.yaml_file import parse_yaml
+from mmvt.config.yaml_file import UNKNOWN, parse_yaml
 from mmvt.plugins import Plugins
 from mmvt.processors.aligners.sampled import OverlappedAligner, SampledAligner
 from mmvt.processors.base import Layout, MetaProcessor, Sampler
 from mmvt.processors.sampling import OverlappedSampler
+
+LAYOUTS = "one of PlainLayout, VideoTextLayout"
 
 
 class ListMeta(MetaProcessor):
@@ -62,12 +64,18 @@ class Holder:
         self.sampler, self.layout, self.seed = sampler, layout, seed
 
 
-def planner(text: str, defaults: dict[str, str | None] | None = None, **kwargs: Any) -> Planner:
+def planner(
+    text: str,
+    defaults: dict[str, str | None] | None = None,
+    *,
+    partial: bool = False,
+    **kwargs: Any,
+) -> Planner:
     file = parse_yaml(text, Path("a.yaml"))
     plugins = Plugins()
     for kind, cls in (("layout", PlainLayout), ("meta_processor", ListMeta)):
         plugins.registries[kind].add(cls)
-    layer = Layer(file.data, {(): "a.yaml", **file.lines})
+    layer = Layer(file.data, {(): "a.yaml", **file.lines}, partial=partial)
     return Planner(layer.settled(), plugins, defaults, **kwargs)
 
 
@@ -182,17 +190,17 @@ def test_samplers_of_two_kinds_share_a_field():
         (
             "dataset:\n  layout: {nmae: PlainLayout, max_len: 5}\n",
             [
-                "a.yaml:2: dataset.layout.name is missing; it names the layout",
+                f"a.yaml:2: dataset.layout.name is missing; name {LAYOUTS}",
                 "a.yaml:2: dataset.layout.nmae is used by no plugin; did you mean 'name'?",
             ],
         ),
-        ("dataset:\n  layout: 5\n", ["a.yaml:2: dataset.layout must name the layout, not 5"]),
-        ("dataset:\n  layout: [x]\n", ["a.yaml:2: dataset.layout must name the layout, not ['x']"]),
-        ("dataset: {}\n", ["a.yaml:1: dataset.layout is missing; it names the layout"]),
+        ("dataset:\n  layout: 5\n", [f"a.yaml:2: dataset.layout must name {LAYOUTS}, not 5"]),
+        ("dataset:\n  layout: [x]\n", [f"a.yaml:2: dataset.layout must name {LAYOUTS}, not ['x']"]),
+        ("dataset: {}\n", [f"a.yaml:1: dataset.layout is missing; name {LAYOUTS}"]),
         (
             "datsaet:\n  layout: PlainLayout\n",
             [
-                "a.yaml: dataset.layout is missing; it names the layout",
+                f"a.yaml: dataset.layout is missing; name {LAYOUTS}",
                 "a.yaml:1: datsaet is no section; did you mean 'dataset'?",
             ],
         ),
@@ -241,7 +249,7 @@ def test_a_section_must_hold_keys():
 
 
 def test_a_configuration_that_could_not_be_read_whole_misses_nothing():
-    plans = planner("dataset:\n  layout: PlainLayout\n  scael: 2\n  x: 1\n", some_keys=True)
+    plans = planner("dataset:\n  layout: PlainLayout\n  scael: 2\n  x: 1\n", partial=True)
     plans.slot("layout", ("dataset", "layout"))
     plans.slot("head", ("head",))
     assert reported(plans, "dataset") == [
@@ -253,7 +261,9 @@ def test_a_plugin_of_a_file_that_could_not_be_imported_is_no_second_problem():
     plans = planner("dataset: {layout: Nothing, x: 1}\n", some_plugins=True)
     plans.slot("layout", ("dataset", "layout"))
     plans.slot("head", ("head",))
-    assert reported(plans, "dataset") == ["a.yaml: head is missing; it names the head"]
+    assert reported(plans, "dataset") == [
+        "a.yaml: head is missing; name one of ContrastiveHead, CosineHead"
+    ]
 
 
 def test_a_slot_whose_default_cannot_be_told_is_no_problem():
@@ -282,6 +292,16 @@ def test_a_value_of_the_environment_is_not_quoted():
     assert plans.problems == [
         "a.yaml: dataset.max_len must be int, but '${oc.env:SECRET}' gives str"
     ]
+
+
+def test_a_value_that_could_not_be_read_is_no_second_problem():
+    plans = planner("dataset: {layout: PlainLayout, x: 1}\nhead: a\nencoders: b\n")
+    plans.layer.data["dataset"]["max_len"] = UNKNOWN
+    plans.layer.data |= {"head": UNKNOWN, "encoders": UNKNOWN}
+    plans.slot("layout", ("dataset", "layout"))
+    assert plans.slot("head", ("head",)) is None
+    assert plans.mapping(("encoders",)) == {}
+    assert reported(plans, "dataset", "head", "encoders") == []
 
 
 def test_what_is_passed_through_is_somebody_elses():

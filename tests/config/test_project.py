@@ -166,6 +166,8 @@ class TestTemplates:
         write(folder / "task/one.yaml", "plugins: [a.py]\nb: '${oc.env:HOME}'\n")
         path = write(folder / "mine.yaml", PROJECT)
         assert len(load_project(path).tasks["one.yaml"].layer.problems) == 2
+        with pytest.raises(ConfigError, match="plugins are imported only for"):
+            load_project(path).tasks["one.yaml"].write()
         trusted = load_project(path, trust_code=True).tasks["one.yaml"].layer
         assert trusted.problems == []
         assert trusted.data["b"] == "${oc.env:HOME}"
@@ -179,13 +181,17 @@ class TestStructure:
             "  three: {task_list: [a.yaml, b.yaml, a.yaml]}\n  four: {task_list: [b.yaml]}\n",
         )
         assert problems(path) == [
-            "1: project_dir must be text, not ['a']",
+            "1: project_dir must be plain text, not ['a']",
             " base_dir is missing; it names the folder of the task templates",
             "3: task_group.one.task_list must be a list of task files",
             "4: task_group.two.task_list must be a list of task files",
             "5: task_group.three.task_list: a.yaml is listed twice",
             "6: task_group.four.task_list: b.yaml is in another group already",
         ]
+
+    def test_folders_are_not_interpolated(self, folder: Path):
+        path = write(folder / "mine.yaml", PROJECT.replace(": mine", ": '${oc.env:HOME}'"))
+        assert problems(path) == ["1: project_dir must be plain text, not '${oc.env:HOME}'"]
 
     def test_groups_must_be_groups(self, folder: Path):
         path = write(folder / "mine.yaml", "project_dir: a\nbase_dir: b\ntask_group: [a.yaml]\n")

@@ -133,7 +133,7 @@ class TestProblems:
         lines = [int(problem.split(":")[0]) for problem in found if problem[0] != " "]
         assert lines == sorted(lines)
         for expected in (
-            " head is missing; it names the head",
+            " head is missing; name one of ContrastiveHead, CosineHead",
             (
                 f"{line_of('aligner')}: dataset.aligner: no aligner named 'OverlapedAligner'; "
                 "did you mean OverlappedAligner?"
@@ -231,8 +231,10 @@ class TestProblems:
         assert found[1].endswith("gone.py does not exist")
 
     def test_an_open_reference_is_one_problem(self, task: Path):
-        assert problems(task, "dataset.max_len=${nowhere}") == [
-            "command line: dataset.max_len: ${nowhere} leads nowhere"
+        assert problems(task, "dataset.max_len=${nowhere}", "prepare=${x}", "other=1") == [
+            "command line: dataset.max_len: ${nowhere} leads nowhere",
+            "command line: prepare: ${x} leads nowhere",
+            "command line: other is no section",
         ]
 
     def test_the_environment_is_not_quoted(self, task: Path, monkeypatch: pytest.MonkeyPatch):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mmvt.config.yaml_file import MAX_BYTES, MAX_VALUES, parse_value, parse_yaml, read_yaml
+from mmvt.config.yaml_file import MAX_BYTES, MAX_VALUES, UNKNOWN, parse_value, parse_yaml, read_yaml
 from mmvt.errors import ConfigError
 
 HERE = Path("a.yaml")
@@ -131,7 +131,7 @@ def test_a_missing_file_suggests_its_neighbour(tmp_path: Path):
     (tmp_path / "pretrain.yaml").touch()
     with pytest.raises(ConfigError, match=r"pretain.yaml: does not exist; did you mean pretrain"):
         read_yaml(tmp_path / "pretain.yaml")
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match=r"cannot be read .Is a directory.$"):
         read_yaml(tmp_path)
 
 
@@ -170,3 +170,10 @@ def test_a_problem_leaves_the_other_keys_readable(text: str, problem: str):
     read = parse_yaml(text + "z: 1\n", HERE)
     assert [line[: len(problem)] for line in read.problems] == [problem]
     assert read.data["z"] == 1
+
+
+def test_a_value_that_is_refused_is_not_null_and_its_list_goes_with_it():
+    read = parse_yaml("a: !!set {b}\nc: [1, !!int one]\n", HERE)
+    assert read.data == {"a": UNKNOWN, "c": UNKNOWN}
+    with pytest.raises(ConfigError, match=r"^a.yaml:1: the tag !mine is not allowed here"):
+        parse_yaml("!mine {a: 1}", HERE)

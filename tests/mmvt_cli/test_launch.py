@@ -208,6 +208,17 @@ class TestProblems:
             f"{project}:7: dataset.max_len must be int, not str 'x'",
         ]
 
+    def test_a_broken_include_hides_no_other_problem_of_a_project(
+        self, project: Path, capsys: Capture
+    ):
+        add(project, "includes: [gone.yaml]\nhaed: {}\ndataset: {max_len: x, max_lne: 1}\n")
+        assert errors(capsys, str(project)) == [
+            f"{project}:6: the included file gone.yaml does not exist",
+            f"{project}:7: haed is no section; did you mean 'head'?",
+            f"{project}:8: dataset.max_len must be int, not str 'x'",
+            f"{project}:8: dataset.max_lne is used by no plugin; did you mean 'max_len'?",
+        ]
+
     def test_an_include_cycle_is_one_clear_error(self, project: Path):
         Path("projects/a.yaml").write_text("includes: b.yaml\n")
         Path("projects/b.yaml").write_text("includes: a.yaml\n")
