@@ -70,7 +70,7 @@ def _features(args: argparse.Namespace) -> int:
         "EfficientNetLite0", {"output": "grid", "grid": args.grid, "frame_size": FRAME_SIZE}
     )
     found = find_videos(args.out / "videos")
-    frames = FrameOptions(fps=FRAMES_PER_SECOND)
+    frames = FrameOptions(fps=float(FRAMES_PER_SECOND))
     report = run(found, encoder, args.out / "features", frames, workers=cores())
     return FAILED if report.failures else 0
 

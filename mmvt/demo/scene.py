@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 SIZE = 128
 COLOURS = {
@@ -182,7 +182,9 @@ def _ring(u: Coordinates, v: Coordinates) -> Mask:
     return np.abs(np.hypot(u, v) - 0.78) < 0.27
 
 
-def _edges_met(u: Coordinates, v: Coordinates, edges: int, distance: float) -> Coordinates:
+def _edges_met(
+    u: Coordinates, v: Coordinates, edges: int, distance: float
+) -> Int[np.ndarray, "height width"]:
     """Return for every point on how many sides of a regular polygon's edges it lies within."""
     turns = 2 * math.pi * (np.arange(edges) + 0.5) / edges - math.pi / 2
     return np.sum([u * math.cos(t) + v * math.sin(t) < distance for t in turns], axis=0)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self, cast
+from typing import cast
 
 import av
 import numpy as np
@@ -134,7 +134,7 @@ class VideoFile:
         self._start = round((self._container.start_time or 0) / 1e6 / self._seconds_per_tick)
         self._whole = True
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> VideoFile:
         return self
 
     def __exit__(
@@ -262,8 +262,12 @@ class VideoFile:
 
     def _said_duration(self) -> float | None:
         """Return the duration in the headers: of the video stream, else of the container."""
-        if self._stream.duration and self._stream.time_base:
-            return float(self._stream.duration * self._stream.time_base)
+        stream = self._stream
+        if self._container.format.name == "avi" and stream.frames and stream.average_rate:
+            # the durations of a cut AVI file shrink with its size; the number of frames does not
+            return float(stream.frames / stream.average_rate)
+        if stream.duration and stream.time_base:
+            return float(stream.duration * stream.time_base)
         return self._container.duration / 1e6 if self._container.duration else None
 
     def _check_limits(self) -> None:

@@ -58,10 +58,10 @@ def read_frames(
 ) -> Iterator[FrameChunk]:
     """Return an iterator over the frames of a video, upright, as chunks of RGB.
 
-    Either ``fps`` or ``num_segments`` says which frames. At a constant rate, frame i is the one
-    nearest to i / fps seconds, repeated or left out where the video runs slower or faster. With
-    segments, it is the one on display in the middle of the i-th of equal parts; all but a few
-    frames are then skipped without decoding.
+    Either ``fps`` or ``num_segments`` says which frames. At a constant rate, frame i is the last
+    one before (i + 0.5) / fps seconds, repeated or left out where the video runs slower or faster;
+    a video has at least one. With segments, it is the one on display in the middle of the i-th of
+    equal parts; all but a few frames are then skipped without decoding.
 
     Args:
         path: a video file.
@@ -122,6 +122,11 @@ class _Filters:
         self._crop = crop
         self._graph: Graph | None = None
         self._size = (0, 0)
+        self.made_any = False
+
+    def without_rate(self) -> _Filters:
+        """Return the same filters, but for single frames."""
+        return _Filters(self._video, None, self._short_side, self._crop)
 
     def push(self, frame: VideoFrame) -> Iterator[VideoFrame]:
         """Yield the RGB frames that become ready with a decoded frame."""
@@ -149,6 +154,7 @@ class _Filters:
                 frame = graph.vpull()
             except (av.error.BlockingIOError, av.error.EOFError):
                 return
+            self.made_any = True
             yield frame
 
     def _build(self, frame: VideoFrame) -> Graph:
@@ -191,11 +197,17 @@ def _scaled(width: int, height: int, short_side: int) -> tuple[int, int]:
 
 
 def _at_rate(video: VideoFile, filters: _Filters) -> Iterator[tuple[float, VideoFrame]]:
+    shown = None
     for _, frame in video.frames():
+        shown = shown or frame
         for picture in filters.push(frame):
             yield float(picture.time), picture
     for picture in filters.flush():
         yield float(picture.time), picture
+    if shown is not None and not filters.made_any:
+        # FFmpeg rounds a video of less than half a step to no frame at all
+        for picture in filters.without_rate().push(shown):
+            yield 0.0, picture
 
 
 def _at_segments(
