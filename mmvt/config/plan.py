@@ -121,9 +121,9 @@ class Planner:
 
     def section(self, cls: type, keys: Keys) -> Plan | None:
         """Return the plan of a class whose fields are a section of their own, or None."""
-        before = len(self.problems)
         self.mapping(keys)
-        return self.bind(cls, keys) if len(self.problems) == before else None
+        value = self.value(keys)
+        return self.bind(cls, keys) if value is None or isinstance(value, Mapping) else None
 
     def mapping(self, keys: Keys) -> Mapping[str, Any]:
         """Return the mapping at ``keys``, which may be absent, or an empty one."""

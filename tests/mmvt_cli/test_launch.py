@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from mmvt.config.yaml_file import read_yaml
-from mmvt_cli.launch import main, run_together
+from mmvt_cli.launch import main
 from tests.corpus import write_corpus, write_project
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -157,6 +155,30 @@ class TestExpanding:
         assert main([str(project), "--force"]) == 0
         assert "# mine" not in expansion.read_text()
 
+    def test_the_grammar_holds_from_yaml_and_command_line_to_the_expansion(
+        self, project: Path, capsys: Capture
+    ):
+        add(
+            project,
+            "head: {temperature: 0.5}\ntrunk: {num_hidden_video_layers: null}\n"
+            "fairseq: {optimization: {lr: [5e-5, 1e-5], max_update: null}}\n"
+            "encoders: {video: {name: VideoTokenMLP, input_dim: 8}}\nloss: SymmetricNCE\n",
+        )
+        words = [
+            "loss=TextToVideoNCE",
+            "head.normalize=true",
+            "fairseq.optimization.clip_norm=null",
+        ]
+        assert main([str(project), *words, "fairseq.dataset.batch_size=8"]) == 0
+        data = read_yaml(Path("projects/tiny/tiny.yaml")).data
+        assert data["head"] == {"name": "ContrastiveHead", "temperature": 0.5, "normalize": True}
+        assert data["trunk"] == {"name": "SeparateTrunk", "pretrained": False}
+        assert data["loss"] == "TextToVideoNCE"
+        optimization = data["fairseq"]["optimization"]
+        assert optimization["lr"] == [5e-5, 1e-5]
+        assert not {"max_update", "clip_norm"} & set(optimization)
+        assert data["fairseq"]["dataset"] == {"batch_size": 8, "num_workers": 0}
+
     def test_a_value_stays_as_it_is_through_to_the_words_of_the_command(
         self, project: Path, capsys: Capture
     ):
@@ -219,6 +241,48 @@ class TestProblems:
             f"{project}:8: dataset.max_lne is used by no plugin; did you mean 'max_len'?",
         ]
 
+    @pytest.mark.parametrize(
+        ("content", "problem"),
+        [
+            ("includes: ../outside.yaml", ":1: the included file ../outside.yaml lies outside of "),
+            ("includes: link.yaml", ":1: the included file link.yaml lies outside of "),
+            (
+                "includes: tinny.yaml",
+                ":1: the included file tinny.yaml does not exist; did you mean ",
+            ),
+            ("includes: [env.yaml]", "env.yaml:1: head.temperature: only the file named on the "),
+            ("plugins: [../own.py]", ":1: the plugin file "),
+            ("a: 1\na: 2", ":2: a is given twice"),
+            (
+                "head: ContrastiveHead\n  x: 1",
+                ":2: is no YAML: mapping values are not allowed here",
+            ),
+            ("\ufeffhaed: x", ":1: haed is no section; did you mean 'head'?"),
+            (b"a: \xff", ": is not UTF-8 text (at byte 3)"),
+            ("", ": head is missing; name one of "),
+            ("head: '${oc.decode:x}'", ":1: head: '${oc.decode:x}': only ${key.sub} and "),
+        ],
+    )
+    def test_what_is_refused_is_told_with_its_place(
+        self,
+        project: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: Capture,
+        content: str | bytes,
+        problem: str,
+    ):
+        # work where nothing but projects/ is a root
+        monkeypatch.chdir(tmp_path / "projects")
+        (tmp_path / "outside.yaml").write_text("head: ContrastiveHead\n")
+        Path("link.yaml").symlink_to(tmp_path / "outside.yaml")
+        Path("env.yaml").write_text("head: {temperature: '${oc.${a}:HOME}'}\n")
+        own = Path("own.yaml")
+        own.write_bytes(content if isinstance(content, bytes) else content.encode())
+        found = errors(capsys, str(own))
+        place = problem if problem.startswith("env") else f"own.yaml{problem}"
+        assert any(line.startswith(place) for line in found), found
+
     def test_an_include_cycle_is_one_clear_error(self, project: Path):
         Path("projects/a.yaml").write_text("includes: b.yaml\n")
         Path("projects/b.yaml").write_text("includes: a.yaml\n")
@@ -274,86 +338,6 @@ class TestProblems:
         ]
 
 
-class TestProcesses:
-    def python(self, code: str) -> list[str]:
-        return [sys.executable, "-c", code]
-
-    def test_exit_codes_are_those_of_the_commands(self):
-        ended = run_together(
-            [self.python("raise SystemExit(7)"), self.python(""), self.python(KILL_ME)], os.environ
-        )
-        assert ended == [7, 0, 128 + signal.SIGKILL]
-
-    def test_commands_of_a_step_run_side_by_side(self, tmp_path: Path):
-        meet = (
-            "import pathlib, sys, time\nmine, other = map(pathlib.Path, sys.argv[1:])\n"
-            "mine.touch()\nwhile not other.exists(): time.sleep(0.01)\n"
-        )
-        a, b = str(tmp_path / "a"), str(tmp_path / "b")
-        assert run_together(
-            [[*self.python(meet), a, b], [*self.python(meet), b, a]], os.environ
-        ) == [
-            0,
-            0,
-        ]
-
-    def test_words_reach_the_process_as_they_are_and_no_shell(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ):
-        monkeypatch.chdir(tmp_path)
-        code = "import pathlib, sys; pathlib.Path('words').write_text(sys.argv[1])"
-        assert run_together([[*self.python(code), SHELL]], os.environ) == [0]
-        assert Path("words").read_text() == SHELL
-        assert files() == {"words"}
-
-    def test_the_environment_is_the_one_given(self):
-        code = "import os, sys; sys.exit(int(os.environ['MMVT_TEST']))"
-        assert run_together([self.python(code)], {**os.environ, "MMVT_TEST": "5"}) == [5]
-
-    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-    def test_a_signal_reaches_every_process_once_and_ends_the_launcher(
-        self, tmp_path: Path, number: signal.Signals
-    ):
-        script = tmp_path / "launcher.py"
-        script.write_text(LAUNCHER)
-        names = [str(tmp_path / name) for name in "ab"]
-        launcher = subprocess.Popen(
-            [sys.executable, str(script), *names], env={**os.environ, "PYTHONPATH": str(ROOT)}
-        )
-        for name in names:
-            while not Path(f"{name}.ready").exists():
-                assert launcher.poll() is None
-                time.sleep(0.01)
-        launcher.send_signal(number)
-        # the first job ends well after the signal, the second with a code of its own
-        assert launcher.wait(timeout=30) == 128 + number
-        assert [Path(name).read_text() for name in names] == [f"{int(number)};"] * 2
-
-    def test_signals_are_handled_as_before_when_all_is_done(self):
-        before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
-        run_together([self.python("")], os.environ)
-        assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == before
-
-
-KILL_ME = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
-JOB = """
-import pathlib, signal, sys, time
-def note(number, frame):
-    with open(sys.argv[1], "a") as file:
-        file.write(f"{number};")
-for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-    signal.signal(number, note)
-pathlib.Path(sys.argv[1] + ".ready").touch()
-while not pathlib.Path(sys.argv[1]).exists(): time.sleep(0.01)
-time.sleep(0.2)
-"""
-LAUNCHER = f"""
-import os, sys
-from mmvt_cli.launch import run_together
-codes = run_together([[sys.executable, "-c", {JOB!r}, name] for name in sys.argv[1:]], os.environ)
-assert len(set(codes)) == 1, codes
-sys.exit(codes[0])
-"""
 EXITS = '''\
 import pathlib
 from mmvt.tasks.task import Task
