@@ -1,5 +1,6 @@
 # make test       set up .venv (minutes, the first time) and run the tests
 # make test-slow  the tests that take longer
+# make demo       from videos to a report, everything measured (about 6 minutes)
 # make check      format, lint, types, import contracts
 # make format     format, and mend what lint can mend
 # make clean      remove .venv and caches
@@ -16,7 +17,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 export HF_HUB_OFFLINE := 1
 
-.PHONY: install test test-slow check format clean
+.PHONY: install test test-slow demo check format clean
 
 install: $(INSTALLED)
 
@@ -32,6 +33,9 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(PYTEST) -m slow
+
+demo: $(INSTALLED)
+	$(BIN)/python -m mmvt_cli.demo $(DEMO)
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
