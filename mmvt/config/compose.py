@@ -78,6 +78,7 @@ class _Composer:
         self.done: dict[Path, Layer] = {}
 
     def compose(self, path: Path, *, trusted: bool, above: tuple[Path, ...] = ()) -> Layer:
+        """Return a file over those it includes; ``above`` are those that led to it."""
         source = read_yaml(path)
         layer = Layer({}, {(): str(path), **source.lines}, list(source.problems))
         layer.data = source.data if trusted else _screened(source.data, layer)
@@ -91,6 +92,7 @@ class _Composer:
         return merge(below, layer.without("includes"))
 
     def included(self, name: str, source: YamlFile, above: tuple[Path, ...]) -> Layer:
+        """Return the layer of an include of ``source``, or what is wrong with it."""
         where = source.lines[("includes",)]
         try:
             path = self.find(name, source, where)
@@ -106,6 +108,7 @@ class _Composer:
             return Layer(problems=error.problems, partial=True)
 
     def find(self, name: str, source: YamlFile, where: str) -> Path:
+        """Return the file that ``source`` includes as ``name``."""
         packaged = TEMPLATES / name.removeprefix("projects/")
         candidates = [source.path.parent / name, Path(name), packaged]
         found = next((path for path in candidates if path.is_file()), None)
@@ -214,6 +217,7 @@ class _Resolver:
             return UNKNOWN
 
     def resolved(self, value: Any, seen: tuple[str, ...]) -> Any:
+        """Return a value with everything in it resolved; ``seen`` are the references to it."""
         if isinstance(value, Mapping):
             return {key: self.resolved(child, seen) for key, child in value.items()}
         if isinstance(value, list):
@@ -230,6 +234,7 @@ class _Resolver:
         return text
 
     def text(self, match: re.Match[str], seen: tuple[str, ...]) -> str:
+        """Return what stands in place of one interpolation within text."""
         name, variable, default = match.groups()
         if variable is None:
             value = self.look_up(name, seen)
@@ -242,6 +247,7 @@ class _Resolver:
         return str(value).lower() if isinstance(value, bool) else str(value)
 
     def look_up(self, name: str, seen: tuple[str, ...]) -> Any:
+        """Return the resolved value of the key ``name``."""
         self.lookups += 1
         if name in seen:
             raise ConfigError(f"references form a cycle: {' → '.join((*seen, name))}")

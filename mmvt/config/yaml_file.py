@@ -148,6 +148,7 @@ class _Reader:
         self.count = 0
 
     def read(self, text: str) -> Any:
+        """Return the containers of YAML text, None if it is empty."""
         try:
             self.loader = _Loader(text)
             root = self.loader.get_single_node()
@@ -156,6 +157,7 @@ class _Reader:
             raise ConfigError(f"{self.name}: is nested too deeply, or within itself") from error
 
     def value(self, node: yaml.Node, keys: tuple[str, ...]) -> Any:
+        """Return the value of a node at a path of keys."""
         self.count += 1
         if self.count > MAX_VALUES:
             raise ConfigError(f"{self.name}: holds more than {MAX_VALUES} values, with its aliases")
@@ -169,6 +171,7 @@ class _Reader:
         return self.refuse(node)
 
     def mapping(self, node: yaml.MappingNode, keys: tuple[str, ...]) -> dict[str, Any]:
+        """Return the keys and values of a node, and note their lines."""
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
             where = f"{self.name}:{key_node.start_mark.line + 1}"
@@ -186,6 +189,7 @@ class _Reader:
         return result
 
     def scalar(self, node: yaml.ScalarNode) -> Any:
+        """Return the text, number, boolean or null of a node."""
         if node.tag not in {_TAG + name for name in ("str", "int", "float", "bool", "null")}:
             return self.refuse(node)
         try:
@@ -194,6 +198,7 @@ class _Reader:
             return self.refuse(node)
 
     def refuse(self, node: yaml.Node) -> Unknown:
+        """Note that the tag of a node is not allowed."""
         tag = node.tag.replace(_TAG, "!!")
         self.problems.append(
             f"{self.name}:{node.start_mark.line + 1}: the tag {tag} is not allowed here; write "
