@@ -14,6 +14,7 @@ COMMANDS = {
     "launch": ("mmvt_cli.launch", "run a project YAML (the same as locallaunch.py)"),
     "train": ("mmvt_cli.train", "train one task YAML in this process"),
     "predict": ("mmvt_cli.predict", "evaluate one task YAML"),
+    "report": ("mmvt_cli.report", "write the report of a run as one HTML page"),
     "index": ("mmvt_cli.index", "make video files searchable"),
     "search": ("mmvt_cli.search", "find videos by a text"),
     "describe": ("mmvt_cli.describe", "list plugins, their fields, types and defaults"),

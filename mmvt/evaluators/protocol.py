@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -97,8 +98,7 @@ def _checkpoint(path: Path | None) -> dict[str, str] | str:
 def _versions() -> dict[str, str]:
     found = {}
     for name in PACKAGES:
-        try:
+        # a checkout on the path that was never installed has no version
+        with suppress(PackageNotFoundError):
             found[name] = version(name)
-        except PackageNotFoundError:  # a checkout on the path that was never installed
-            found[name] = "not installed"
     return found

@@ -1,0 +1,191 @@
+"""What a run folder holds: the curves of the training, results, predictions, the configuration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+
+from mmvt.config.merge import value_at
+from mmvt.config.yaml_file import parse_yaml
+from mmvt.errors import DataError
+from mmvt.evaluators.base import Predictions
+from mmvt.evaluators.evaluator import PREDICTIONS, RESULTS, load_predictions
+
+CONFIG = "config.yaml"
+DIRECTIONS = ("text_to_video", "video_to_text")
+MAIN_EVALUATION = "eval"
+_PARTS = ("train_inner", "train", "valid")  # as fairseq names its event folders
+_MOST_POINTS = 600
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One quantity over the updates of a training.
+
+    Attributes:
+        steps: numbers of updates, ascending.
+        values: its finite values.
+    """
+
+    steps: Float64[np.ndarray, " points"]
+    values: Float64[np.ndarray, " points"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training wrote for TensorBoard.
+
+    Attributes:
+        curves: by ``part/tag``, such as ``valid/loss``; parts are ``train_inner`` (every few
+            updates), ``train`` (every epoch) and ``valid``.
+        ended: time of the last entry.
+    """
+
+    curves: Mapping[str, Curve]
+    ended: datetime
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Results of retrieval, with the predictions they are of.
+
+    Attributes:
+        name: of the folder.
+        results: content of ``results.json``.
+        predictions: None where the file is absent.
+        written: when the results were written.
+    """
+
+    name: str
+    results: Mapping[str, Any]
+    predictions: Predictions | None
+    written: datetime
+
+    @property
+    def protocol(self) -> Mapping[str, Any]:
+        """What the results say of how they were made."""
+        return self.results["protocol"]
+
+    @property
+    def label(self) -> str | None:
+        """``initial weights`` where no checkpoint was loaded, or None."""
+        untrained = isinstance(self.protocol.get("checkpoint"), str)
+        return "initial weights" if untrained else None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder.
+
+    Attributes:
+        folder: where it lies.
+        config: text of its ``config.yaml``, empty where there is none.
+        training: None where nothing was trained, or no events were written.
+        evaluations: the one to report first, then those of the same split.
+        other_results: results that are not of retrieval, by folder.
+    """
+
+    folder: Path
+    config: str
+    training: Training | None
+    evaluations: list[Evaluation]
+    other_results: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_run(folder: Path) -> Run:
+    """Return what a run folder holds.
+
+    Args:
+        folder: of a run, as fairseq's ``save_dir`` names it, or of results alone.
+
+    Raises:
+        DataError: there are neither curves nor results, or a file is damaged.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: there is no such folder")
+    config = folder / CONFIG
+    text = config.read_text(encoding="utf-8") if config.is_file() else ""
+    training = _training(_event_folder(folder, text))
+    paths = [folder / RESULTS, *sorted(folder.glob(f"{MAIN_EVALUATION}*/{RESULTS}"))]
+    every = [_evaluation(path) for path in paths if path.is_file()]
+    retrieval = [one for one in every if _is_retrieval(one.results)]
+    if not every and training is None:
+        raise DataError(
+            f"{folder}: holds neither results ({MAIN_EVALUATION}/{RESULTS}; make them with: mmvt "
+            "predict) nor events of a training (tensorboard/)"
+        )
+    ids = retrieval[0].protocol["ids_sha256"] if retrieval else ""
+    alike = [one for one in retrieval if one.protocol["ids_sha256"] == ids]
+    others = {one.name: one.results for one in every if one not in alike}
+    return Run(folder, text, training, alike, others)
+
+
+def _is_retrieval(results: Mapping[str, Any]) -> bool:
+    """Return whether results are those of RetrievalMetric, by what they hold."""
+    directions = [results.get(name) for name in DIRECTIONS]
+    return (
+        all(isinstance(figures, dict) and "chance" in figures for figures in directions)
+        and isinstance(results.get("protocol"), dict)
+        and {"captions", "videos", "ids_sha256"} <= results["protocol"].keys()
+    )
+
+
+def _evaluation(path: Path) -> Evaluation:
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path}: is no JSON: {error}") from error
+    if not isinstance(results, dict):
+        raise DataError(f"{path}: holds no results")
+    saved = path.with_name(PREDICTIONS)
+    predictions = load_predictions(saved)[0] if saved.is_file() else None
+    written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    return Evaluation(path.parent.name, results, predictions, written)
+
+
+def _event_folder(run: Path, config: str) -> Path:
+    """Return where the events of a run are: beside its checkpoints, else where its YAML says."""
+    beside = run / "tensorboard"
+    if beside.is_dir() or not config:
+        return beside
+    data = parse_yaml(config, run / CONFIG).data
+    named = value_at(data, ("fairseq", "common", "tensorboard_logdir"))
+    return Path(named) if isinstance(named, str) else beside
+
+
+def _training(folder: Path) -> Training | None:
+    from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
+        EventAccumulator,
+    )
+
+    curves: dict[str, Curve] = {}
+    ended = 0.0
+    for part in _PARTS:
+        if not (folder / part).is_dir():
+            continue
+        events = EventAccumulator(str(folder / part), size_guidance={"scalars": 0})
+        events.Reload()
+        for tag in events.Tags()["scalars"]:
+            entries = events.Scalars(tag)
+            ended = max(ended, entries[-1].wall_time)
+            steps = np.array([entry.step for entry in entries], float)
+            values = np.array([entry.value for entry in entries], float)
+            curves[f"{part}/{tag}"] = _thinned(steps, values)
+    return Training(curves, datetime.fromtimestamp(ended, UTC)) if curves else None
+
+
+def _thinned(steps: Float64[np.ndarray, " n"], values: Float64[np.ndarray, " n"]) -> Curve:
+    """Return a curve of few enough points to draw, its first and last among them."""
+    finite = np.isfinite(values)
+    steps, values = steps[finite], values[finite]
+    if len(steps) > _MOST_POINTS:
+        kept = np.linspace(0, len(steps) - 1, _MOST_POINTS).astype(int)
+        steps, values = steps[kept], values[kept]
+    return Curve(steps, values)
