@@ -13,7 +13,7 @@ from typing import cast
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Num, UInt8
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
@@ -99,7 +99,7 @@ class LoadedModel:
         self,
         videos: str | PathLike[str] | Sequence[str | PathLike[str]] | Tensor,
         frames_per_second: float = 1.0,
-    ) -> Float[Tensor, "videos dim"]:
+    ) -> Float[Tensor, "videos vector"]:
         """Return a vector a video.
 
         A video of more than ``max_video_len`` steps is cut there, as in training.
@@ -123,8 +123,8 @@ class LoadedModel:
         return self.encode_features([self.extraction.from_file(Path(p)).rows for p in paths])
 
     def encode_features(
-        self, features: Sequence[Float[np.ndarray, "steps *grid dim"]]
-    ) -> Float[Tensor, "videos dim"]:
+        self, features: Sequence[Float[np.ndarray, "_ ... dim"]]
+    ) -> Float[Tensor, "videos vector"]:
         """Return a vector for each video of which features are given.
 
         Raises:
@@ -148,7 +148,7 @@ class LoadedModel:
             vectors.append(_port(out, "pooled_video", self.recipe))
         return torch.cat(vectors) if vectors else torch.empty(0, self.dim)
 
-    def encode_text(self, texts: str | Sequence[str]) -> Float[Tensor, "texts dim"]:
+    def encode_text(self, texts: str | Sequence[str]) -> Float[Tensor, "texts vector"]:
         """Return a vector a text; a text that is too long is cut.
 
         Raises:
@@ -178,7 +178,7 @@ class LoadedModel:
     @torch.inference_mode()
     def _pooled_text(
         self, caps: Int[Tensor, "batch text_len"], cmasks: Bool[Tensor, "batch text_len"]
-    ) -> Float[Tensor, "batch dim"]:
+    ) -> Float[Tensor, "batch vector"]:
         """Return text vectors; the video has one step, which is padding."""
         model = self.model
         nothing = torch.zeros(len(caps), 1, self.dim)
@@ -218,10 +218,9 @@ class MMVTModel(nn.Module):
     @torch.inference_mode()
     def forward(
         self,
-        video_frames: UInt8[Tensor, "batch seconds fps height width 3"]
-        | Float[Tensor, "batch seconds fps height width 3"],
-        caps: Int[Tensor, "batch text_len"],
-        cmasks: Bool[Tensor, "batch text_len"],
+        video_frames: Num[Tensor, " *batch_seconds_fps_height_width_3"],
+        caps: Int[Tensor, "texts text_len"],
+        cmasks: Bool[Tensor, "texts text_len"],
         return_score: bool = False,
     ) -> dict[str, Tensor]:
         """Return the ports of the model, or the score of each video with its own text alone.
@@ -229,7 +228,8 @@ class MMVTModel(nn.Module):
         Frames are encoded where the feature encoder is; all else happens where the model is.
 
         Args:
-            video_frames: RGB, uint8 or floats from 0 to 1; of any size.
+            video_frames: RGB (batch, seconds, frames a second, height, width, 3), uint8 or floats
+                from 0 to 1; of any size.
             caps: token ids, as the aligner makes them.
             cmasks: their mask.
             return_score: return ``{"score": (batch,)}``.
@@ -243,7 +243,7 @@ class MMVTModel(nn.Module):
                 f"frames {tuple(video_frames.shape)} and caps {tuple(caps.shape)} must be (batch, "
                 "seconds, frames a second, height, width, 3) and (batch, text_len)"
             )
-        rate = video_frames.shape[2]
+        rate = float(video_frames.shape[2])
         extraction = self._loaded.extraction
         rows = [
             torch.from_numpy(extraction.from_frames(clip, rate))
@@ -328,9 +328,8 @@ def find_config(path: Path) -> Path:
 
 
 def pixels(
-    frames: UInt8[Tensor, "*videos frames height width 3"]
-    | Float[Tensor, "*videos frames height width 3"],
-) -> UInt8[Tensor, "*videos frames height width 3"]:
+    frames: Num[Tensor, "*videos height width channels"],
+) -> UInt8[Tensor, "*videos height width channels"]:
     """Return frames as bytes.
 
     Raises:

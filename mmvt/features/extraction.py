@@ -64,8 +64,8 @@ class Extraction:
             raise ConfigError(f"features.segments is {segments}, but must be at least 1")
         if segments is not None and encoder.clip_frames > 1:
             raise ConfigError(
-                f"{type(encoder).__name__} takes clips of {encoder.clip_frames} frames in a row; set "
-                "features.fps, not segments"
+                f"{type(encoder).__name__} takes clips of {encoder.clip_frames} frames in a row; "
+                "set features.fps, not segments"
             )
         if short_side is not None and short_side < encoder.frame_size:
             raise ConfigError(
@@ -145,7 +145,7 @@ class Extraction:
 
     def _chosen(self, count: int, rate: float) -> Iterable[int]:
         if self._rate is None:
-            return (int(middle) for middle in segment_midpoints(count, self.segments or count))
+            return (int(middle) for middle in segment_midpoints(float(count), self.segments or 1))
         ratio = rate / self._rate
         numbers = range(max(1, round(count / ratio)))
         return (min(count - 1, math.floor(number * ratio + 0.5)) for number in numbers)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from mmvt.datasets.manifest import NAME as MANIFEST
+from mmvt.datasets.manifest import read_manifest
 from mmvt.datasets.store import FeatureStore
 from mmvt.errors import ConfigError, DataError
 from mmvt.features.find import Video
@@ -22,6 +25,8 @@ from mmvt.retrieval.index import (
     spans,
     stretches,
 )
+
+logger = logging.getLogger(__name__)
 
 FEATURES = "features"
 _ID_BYTES = 200
@@ -85,6 +90,7 @@ def update_index(
     store = folder / FEATURES
     if todo:
         extract([Video(stamp.features, video.path) for video, stamp in todo], store)
+        _compare_features(store, loaded)
     parts = list(_embedded([stamp for _, stamp in todo], store, loaded)) if todo else []
     for part in parts:
         (changes.changed if part.file.id in old else changes.added).append(part.file.id)
@@ -140,6 +146,28 @@ def _stamp(video: Video) -> IndexedFile:
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
     name = video.id.encode()[:_ID_BYTES].decode(errors="ignore")
     return IndexedFile(video.id, str(path), size, mtime, None, f"{name}@{digest}", 0, 0)
+
+
+def _compare_features(folder: Path, loaded: LoadedModel) -> None:
+    """Warn where the features of an index are made otherwise than those that were trained on."""
+    trained_on = loaded.recipe.plans["dataset"].values["video_processor"].values.get("store")
+    if loaded.checkpoint is None or trained_on is None or not (trained_on / MANIFEST).exists():
+        return
+    manifests = (read_manifest(trained_on), read_manifest(folder))
+    there, here = ({**manifest.encoder, "fps": manifest.fps} for manifest in manifests)
+    others = [
+        f"{key} is {there.get(key)!r} there and {here.get(key)!r} here"
+        for key in sorted({*there, *here})
+        if there.get(key) != here.get(key)
+    ]
+    if others:
+        logger.warning(
+            "%s trains on features of %s, but its section features makes others, and the search "
+            "will be poor: %s",
+            loaded.recipe.path,
+            trained_on,
+            "; ".join(others),
+        )
 
 
 def _embedded(stamps: Sequence[IndexedFile], folder: Path, loaded: LoadedModel) -> Iterator[Part]:

