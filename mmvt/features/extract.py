@@ -309,19 +309,30 @@ def _in_order(
     rows independent of their number.
     """
     threads = torch.get_num_threads()
-    waiting: deque[tuple[_Chunk, Future[np.ndarray | None]]] = deque()
+    torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(workers, "encode", torch.set_num_threads, (1,)) as pool:
+        if workers == 1:  # in this thread, whose memory the encoder has used before
             for chunk in chunks:
-                waiting.append((chunk, pool.submit(_rows, chunk.frames, encoder, dtype)))
-                if len(waiting) > workers:
-                    first, rows = waiting.popleft()
-                    yield first, rows.result()
-            while waiting:
-                first, rows = waiting.popleft()
-                yield first, rows.result()
+                yield chunk, _rows(chunk.frames, encoder, dtype)
+        else:
+            yield from _in_parallel(chunks, encoder, dtype, workers)
     finally:
         torch.set_num_threads(threads)
+
+
+def _in_parallel(
+    chunks: Iterable[_Chunk], encoder: FeatureEncoder, dtype: str, workers: int
+) -> Iterator[tuple[_Chunk, np.ndarray | None]]:
+    waiting: deque[tuple[_Chunk, Future[np.ndarray | None]]] = deque()
+    with ThreadPoolExecutor(workers, "encode", torch.set_num_threads, (1,)) as pool:
+        for chunk in chunks:
+            waiting.append((chunk, pool.submit(_rows, chunk.frames, encoder, dtype)))
+            if len(waiting) > workers:
+                first, rows = waiting.popleft()
+                yield first, rows.result()
+        while waiting:
+            first, rows = waiting.popleft()
+            yield first, rows.result()
 
 
 def _rows(
