@@ -61,6 +61,7 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("name a task YAML, or predictions with --rescore")
     from mmvt.config.recipe import Recipe
     from mmvt.evaluators import evaluator
+    from mmvt.evaluators.predictions import RESULTS
     from mmvt.inference import find_config
 
     recipe = args.task and Recipe.load(
@@ -79,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
         folder = args.out or evaluator.results_folder(recipe, path, args.split)
         results = evaluator.evaluate(recipe, path, args.split, folder)
     show(results)
-    print(f"written to {folder / evaluator.RESULTS}")
+    print(f"written to {folder / RESULTS}")
     return 0
 
 

@@ -6,29 +6,30 @@ nothing else, so that scoring the file again gives the same bytes of ``results.j
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from mmvt.checkpoint import load_into, load_state
 from mmvt.config.merge import value_at
 from mmvt.config.recipe import Recipe
-from mmvt.errors import CheckpointError, ConfigError, DataError
+from mmvt.errors import CheckpointError, ConfigError
 from mmvt.evaluators.base import Metric, Predictions
-from mmvt.evaluators.protocol import Protocol, build_metric, describe_plan, describe_run, plain
-from mmvt.files import atomic_write, atomic_write_json
+from mmvt.evaluators.predictions import (
+    PREDICTIONS,
+    RESULTS,
+    Protocol,
+    load_predictions,
+    save_predictions,
+)
+from mmvt.evaluators.protocol import build_metric, describe_plan, describe_run, plain
+from mmvt.files import atomic_write_json
 from mmvt.models.convert_mmpt import from_mmpt, is_mmpt
 from mmvt.models.model import MultimodalModel
 
-PREDICTIONS = "predictions.npz"
-RESULTS = "results.json"
 CHECKPOINTS = ("checkpoint_best.pt", "checkpoint_last.pt")
-_PROTOCOL = "protocol"
 
 Results = dict[str, Any]
 
@@ -150,40 +151,3 @@ def results_folder(recipe: Recipe, checkpoint: Path | None, split: str) -> Path:
     """
     name = "eval" if split == "test" else f"eval_{split}"
     return save_dir(recipe) / (name if checkpoint else f"{name}_initial")
-
-
-def save_predictions(path: Path, predictions: Predictions, protocol: Protocol) -> None:
-    """Write arrays and how they were made; the same content gives the same bytes.
-
-    Raises:
-        DataError: an array holds something else than numbers or text.
-    """
-    objects = [name for name, array in predictions.items() if array.dtype.hasobject]
-    if objects:
-        raise DataError(f"{', '.join(objects)}: predictions must be numbers or text, not objects")
-    text = json.dumps(protocol, sort_keys=True, ensure_ascii=False)
-    with atomic_write(path) as file:
-        np.savez(file, allow_pickle=False, **{**predictions, _PROTOCOL: np.array(text)})
-
-
-def load_predictions(path: Path) -> tuple[Predictions, Protocol]:
-    """Return arrays and how they were made; nothing in the file is executed.
-
-    Raises:
-        DataError: the file is missing, damaged, or was written by something else.
-    """
-    try:
-        # opened here: numpy would leave a damaged file open
-        with path.open("rb") as stream:
-            if not zipfile.is_zipfile(stream):
-                raise DataError(f"{path}: damaged, or no predictions")
-            with np.load(stream, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-        protocol = json.loads(str(arrays.pop(_PROTOCOL)))
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: there are no such predictions") from error
-    except KeyError as error:
-        raise DataError(f"{path}: holds no predictions of mmvt: {error}") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: damaged, or no predictions: {error}") from error
-    return arrays, protocol

@@ -15,14 +15,13 @@ from mmvt.config.recipe import Recipe
 from mmvt.datasets.multimodal import MultimodalDataset
 from mmvt.errors import DataError, MMVTError
 from mmvt.evaluators.base import Metric
+from mmvt.evaluators.predictions import Protocol
 from mmvt.files import sha256_file
 from mmvt.plugins import load_plugins
 from mmvt.processors.video.store import StoreVideoProcessor
 
 PACKAGES = ("mmvt", "numpy", "torch", "transformers")
 SECTIONS = ("dataset", "encoders", "trunk", "head")
-
-Protocol = dict[str, Any]
 
 
 def describe_run(

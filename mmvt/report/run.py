@@ -16,7 +16,7 @@ from mmvt.config.merge import value_at
 from mmvt.config.yaml_file import parse_yaml
 from mmvt.errors import DataError
 from mmvt.evaluators.base import Predictions
-from mmvt.evaluators.evaluator import PREDICTIONS, RESULTS, load_predictions
+from mmvt.evaluators.predictions import PREDICTIONS, RESULTS, load_predictions
 
 CONFIG = "config.yaml"
 DIRECTIONS = ("text_to_video", "video_to_text")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmvt.evaluators.evaluator import load_predictions, save_predictions
+from mmvt.evaluators.predictions import load_predictions, save_predictions
 from mmvt_cli.predict import main, show
 from tests.corpus import write_corpus, write_project
 

@@ -12,7 +12,8 @@ import pytest
 from torch.utils.tensorboard import SummaryWriter
 
 from mmvt.evaluators.base import Predictions
-from mmvt.evaluators.evaluator import rescore, save_predictions
+from mmvt.evaluators.evaluator import rescore
+from mmvt.evaluators.predictions import save_predictions
 from tests.retrieval_cases import as_vectors, predictions_of
 
 
