@@ -80,7 +80,7 @@ def plain_caption(scene: Scene) -> TimedCaption:
     """Return the caption of a whole clip in plain words."""
     thing = f"{scene.colour} {scene.shape}"
     motion, place = _MOTION_WORDS[scene.motion][0], _PLACE_WORDS[scene.place][0]
-    return TimedCaption(f"a {thing} {motion} {place}", 0.0, 1.0)
+    return TimedCaption(f"{_a(thing)} {motion} {place}", 0.0, 1.0)
 
 
 def captions_of(scene: Scene, rng: np.random.Generator) -> list[TimedCaption]:
@@ -98,7 +98,7 @@ def captions_of(scene: Scene, rng: np.random.Generator) -> list[TimedCaption]:
         return f"{one(_COLOUR_WORDS[scene.colour])} {one(_SHAPE_WORDS[scene.shape])}"
 
     motion, place = one(_MOTION_WORDS[scene.motion]), one(_PLACE_WORDS[scene.place])
-    whole = one((f"the {thing()} {motion} {place}", f"{place} a {thing()} {motion}"))
+    whole = one((f"the {thing()} {motion} {place}", f"{place} {_a(thing())} {motion}"))
     first, second = _HALVES[scene.motion]
     return [
         plain_caption(scene),
@@ -106,6 +106,10 @@ def captions_of(scene: Scene, rng: np.random.Generator) -> list[TimedCaption]:
         TimedCaption(f"the {thing()} {first}", 0.0, 0.5),
         TimedCaption(f"the {thing()} {second}", 0.5, 1.0),
     ]
+
+
+def _a(thing: str) -> str:
+    return f"{'an' if thing[0] in 'aeiou' else 'a'} {thing}"
 
 
 def vocabulary() -> list[str]:
@@ -120,7 +124,7 @@ def vocabulary() -> list[str]:
 
 
 def _all_texts() -> Iterator[str]:
-    yield "a the"
+    yield "a an the"
     for table in (_COLOUR_WORDS, _SHAPE_WORDS, _MOTION_WORDS, _PLACE_WORDS, _HALVES):
         for words in table.values():
             yield from words
