@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -74,31 +74,23 @@ def update_index(
     if not loaded.trained:
         raise ConfigError(f"{model.config}: the model is untrained; give a checkpoint")
     old = {part.file.id: part for part in _old_parts(folder, model)}
-    changes, todo, kept = Changes(), [], {}
-    for video in videos:
-        part, stamp = old.get(video.id), _stamp(video)
-        if part is not None and part.file.path != stamp.path and Path(part.file.path).exists():
-            raise DataError(
-                f"{video.id!r} is indexed as {part.file.path}, which is another file than "
-                f"{stamp.path}; use another folder for the index"
-            )
-        if part is not None and part.file.features == stamp.features:
-            kept[video.id] = replace(part, file=replace(part.file, path=stamp.path))
-        else:
-            todo.append((video, stamp))
-    _keep_others(old, {video.id for video in videos}, kept, changes)
-    store = folder / FEATURES
-    if todo:
-        extract([Video(stamp.features, video.path) for video, stamp in todo], store)
-        _compare_features(store, loaded)
-    parts = list(_embedded([stamp for _, stamp in todo], store, loaded)) if todo else []
-    for part in parts:
-        (changes.changed if part.file.id in old else changes.added).append(part.file.id)
-    changes.kept = sorted(kept)
-    index = VideoIndex.of_parts(model, [*kept.values(), *parts], loaded.dim)
+    stamps = [_stamp(video) for video in videos]
+    _refuse_namesakes(stamps, old)
+    todo = [stamp for stamp in stamps if not _is_same(stamp, old)]
+    asked = {stamp.id for stamp in stamps}
+    others = [part for part in old.values() if part.file.id not in asked]
+    kept = [_moved(old[stamp.id], stamp.path) for stamp in stamps if _is_same(stamp, old)]
+    kept += [part for part in others if Path(part.file.path).exists()]
+    new = _read(todo, folder / FEATURES, loaded, extract) if todo else []
+    index = VideoIndex.of_parts(model, [*kept, *new], loaded.dim)
     if index.files != [part.file for part in old.values()] or not (folder / NAME).exists():
         index.save(folder)
-    return changes
+    return Changes(
+        added=[part.file.id for part in new if part.file.id not in old],
+        changed=[part.file.id for part in new if part.file.id in old],
+        kept=sorted(part.file.id for part in kept),
+        removed=[part.file.id for part in others if not Path(part.file.path).exists()],
+    )
 
 
 def check_model(index: VideoIndex, folder: Path, model: ModelRef) -> None:
@@ -121,17 +113,22 @@ def _old_parts(folder: Path, model: ModelRef) -> Iterator[Part]:
         yield from index.parts()
 
 
-def _keep_others(
-    old: dict[str, Part], asked: set[str], kept: dict[str, Part], changes: Changes
-) -> None:
-    """Keep the videos that were indexed from elsewhere; note those whose file is gone."""
-    for video_id, part in old.items():
-        if video_id in asked:
-            continue
-        if Path(part.file.path).exists():
-            kept[video_id] = part
-        else:
-            changes.removed.append(video_id)
+def _refuse_namesakes(stamps: Sequence[IndexedFile], old: Mapping[str, Part]) -> None:
+    for stamp in stamps:
+        there = old[stamp.id].file.path if stamp.id in old else stamp.path
+        if there != stamp.path and Path(there).exists():
+            raise DataError(
+                f"{stamp.id!r} is indexed as {there}, which is another file than {stamp.path}; use "
+                "another folder for the index"
+            )
+
+
+def _is_same(stamp: IndexedFile, old: Mapping[str, Part]) -> bool:
+    return stamp.id in old and old[stamp.id].file.features == stamp.features
+
+
+def _moved(part: Part, path: str) -> Part:
+    return replace(part, file=replace(part.file, path=path))
 
 
 def _stamp(video: Video) -> IndexedFile:
@@ -146,6 +143,15 @@ def _stamp(video: Video) -> IndexedFile:
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
     name = video.id.encode()[:_ID_BYTES].decode(errors="ignore")
     return IndexedFile(video.id, str(path), size, mtime, None, f"{name}@{digest}", 0, 0)
+
+
+def _read(
+    stamps: Sequence[IndexedFile], store: Path, loaded: LoadedModel, extract: Extract
+) -> list[Part]:
+    """Return the vectors of the videos that can be read."""
+    extract([Video(stamp.features, Path(stamp.path)) for stamp in stamps], store)
+    _compare_features(store, loaded)
+    return list(_embedded(stamps, store, loaded))
 
 
 def _compare_features(folder: Path, loaded: LoadedModel) -> None:
