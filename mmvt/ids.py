@@ -10,27 +10,32 @@ from mmvt.errors import DataError
 MAX_BYTES = 255
 
 
+def composed(text: str) -> str:
+    """Return text in Unicode's composed form (NFC), in which ids are kept and compared."""
+    return unicodedata.normalize("NFC", text)
+
+
 def check_id(text: str) -> str:
-    """Return an id in Unicode's composed form (NFC).
+    """Return an id in its composed form.
 
     An id may look like a relative path; it may not lead anywhere else when it becomes one.
 
     Raises:
-        DataError: it is empty, too long, absolute, begins with a dash, or holds ``..``, a backslash
-            or a control character.
+        DataError: it is empty, too long, absolute, begins with a dash, or holds ``..``, a
+            backslash, a line break or a control character.
     """
-    composed = unicodedata.normalize("NFC", text)
-    path = PurePosixPath(composed)
-    if not composed.strip():
+    video_id = composed(text)
+    path = PurePosixPath(video_id)
+    if not video_id.strip():
         problem = "is empty"
-    elif len(composed.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+    elif len(video_id.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         problem = f"is longer than {MAX_BYTES} bytes"
-    elif any(unicodedata.category(letter) in ("Cc", "Cs") for letter in composed):
+    elif any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in video_id):
         problem = "holds a control character"
-    elif composed.startswith("-"):
+    elif video_id.startswith("-"):
         problem = "begins with a dash"
-    elif path.is_absolute() or ".." in path.parts or "\\" in composed:
+    elif path.is_absolute() or ".." in path.parts or "\\" in video_id:
         problem = "leads out of its folder"
     else:
-        return composed
+        return video_id
     raise DataError(f"the id {text[:80]!r} {problem}")
