@@ -6,7 +6,7 @@ the id behind each. A hash is only a hint: the caller compares the id itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import xxhash
@@ -15,14 +15,20 @@ from jaxtyping import UInt64
 
 def hash_id(video_id: str) -> int:
     """Return the xxh3-64 of an id."""
-    return xxhash.xxh3_64_intdigest(video_id.encode())
+    return xxhash.xxh3_64_intdigest(video_id.encode("utf-8", "surrogatepass"))
 
 
-def build_index(hashes: Iterable[int]) -> UInt64[np.ndarray, "2 ids"]:
+def build_index(hashes: UInt64[np.ndarray, " ids"]) -> UInt64[np.ndarray, "2 ids"]:
     """Return the index of ids whose hashes are given in order of their numbers."""
-    column = np.fromiter(hashes, dtype=np.uint64)
-    order = np.argsort(column, kind="stable")
-    return np.stack([column[order], order.astype(np.uint64)])
+    order = np.argsort(hashes, kind="stable")
+    return np.stack([hashes[order], order.astype(np.uint64)])
+
+
+def indexed_hashes(index: UInt64[np.ndarray, "2 ids"]) -> UInt64[np.ndarray, " ids"]:
+    """Return the hashes that an index was built of."""
+    hashes = np.empty_like(index[0])
+    hashes[index[1]] = index[0]
+    return hashes
 
 
 def candidates(index: UInt64[np.ndarray, "2 ids"], video_id: str) -> Iterator[int]:

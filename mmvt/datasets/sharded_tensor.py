@@ -1,7 +1,7 @@
 """One file of rows, cut into items of different lengths: ``NAME_data.npy`` and ``NAME_starts.npy``.
 
-Item i is ``data[starts[i]:starts[i + 1]]``. Both files are memory-mapped when first used, so a
-tensor costs nothing before that, and goes to another process as its name alone.
+Item i is ``data[starts[i]:starts[i + 1]]``. Both files are memory-mapped, and a tensor goes to
+another process as its name alone, to be mapped there when it is first used.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import overload
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Int64, Shaped
+from numpy.lib.format import open_memmap
 from typing_extensions import override
 
 from mmvt.errors import StoreError
@@ -46,10 +47,14 @@ class ShardedTensor(Sequence[np.ndarray]):
     @cached_property
     def data(self) -> Shaped[np.ndarray, "rows *dim"]:
         """All rows, read-only."""
-        return map_array(Path(f"{self.prefix}_data.npy"))
+        path = Path(f"{self.prefix}_data.npy")
+        data = map_array(path)
+        if data.ndim == 0:
+            raise StoreError(f"{path}: holds one number, no rows")
+        return data
 
     @cached_property
-    def starts(self) -> Int[np.ndarray, " items_plus_1"]:
+    def starts(self) -> Int64[np.ndarray, " items_plus_1"]:
         """First row of each item, and the number of rows at the end."""
         path = Path(f"{self.prefix}_starts.npy")
         starts = map_array(path)
@@ -83,21 +88,24 @@ def map_array(path: Path) -> np.ndarray:
     """Return a ``.npy`` file as a read-only array that is read from disk as it is used.
 
     Raises:
-        StoreError: the file is missing, cut short, or no array of plain numbers.
+        StoreError: the file is missing, cut, longer than it should be, or no array of numbers.
     """
     try:
-        # a plain array over the map: slicing a memmap object costs a microsecond more
-        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        mapped = open_memmap(path, mode="r")
+        expected = mapped.offset + mapped.nbytes
+        if path.stat().st_size != expected:
+            raise ValueError(f"it has {path.stat().st_size} bytes, not {expected}")
     except FileNotFoundError as error:
         raise StoreError(f"{path}: does not exist") from error
     except (OSError, ValueError, EOFError) as error:
-        if path.is_file() and _holds_no_numbers(path):
-            return np.load(path, allow_pickle=False)  # an empty array cannot be mapped
         raise StoreError(f"{path}: is damaged: {error}") from error
+    # a plain array over the map: slicing a memmap object costs a microsecond more
+    return np.asarray(mapped)
 
 
-def _holds_no_numbers(path: Path) -> bool:
-    try:
-        return bool(np.load(path, allow_pickle=False).size == 0)
-    except (OSError, ValueError, EOFError):
-        return False
+def all_finite(numbers: np.ndarray) -> bool:
+    """Return whether no number is NaN or infinite."""
+    if numbers.dtype == np.float16:
+        # the bits of the exponent are all set; 20 times as fast as asking numpy
+        return not bool(((numbers.view(np.uint16) & 0x7C00) == 0x7C00).any())
+    return bool(np.isfinite(numbers).all())

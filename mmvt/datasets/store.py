@@ -1,4 +1,7 @@
-"""Reads a feature store: the features of a video by its id, straight from memory-mapped shards."""
+"""Reads a feature store: the features of a video by its id, straight from memory-mapped shards.
+
+``docs/store.md`` describes the format.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,22 @@ from typing import Any, Literal, overload
 
 import numpy as np
 import xxhash
-from jaxtyping import Float
+from jaxtyping import Float, Float64, UInt64
 from typing_extensions import override
 
 from mmvt.datasets.id_index import candidates
-from mmvt.datasets.manifest import BLOCK, Manifest, Shard, read_manifest
-from mmvt.datasets.sharded_tensor import ShardedTensor, map_array
+from mmvt.datasets.manifest import FileInfo, Manifest, Shard, read_manifest
+from mmvt.datasets.sharded_tensor import ShardedTensor, all_finite, map_array
 from mmvt.errors import StoreError
-from mmvt.ids import check_id
+from mmvt.ids import check_id, composed
+
+BLOCK = 1 << 20
 
 
 class FeatureStore:
     """The features of videos, by id.
+
+    Shards are mapped when they are first used. A store goes to another process as its folder.
 
     Args:
         folder: the store.
@@ -36,7 +43,11 @@ class FeatureStore:
         self.folder = folder
         self.manifest: Manifest = read_manifest(folder)
         self._ends = list(itertools.accumulate(shard.items for shard in self.manifest.shards))
-        self._tensors: dict[str, ShardedTensor] = {}
+        self._shards: dict[int, StoreShard] = {}
+        # mapped now: a writer that adds to the store takes its name away
+        self.index: UInt64[np.ndarray, "2 ids"] = np.zeros((2, 0), np.uint64)
+        if self.manifest.index is not None:
+            self.index = map_array(folder / self.manifest.index_name)
 
     @classmethod
     def open(cls, folder: Path, verify: Literal["sizes", "full"] = "sizes") -> FeatureStore:
@@ -66,26 +77,62 @@ class FeatureStore:
         Raises:
             StoreError: the store does not hold the video, or holds it damaged.
         """
-        rows = self._item("", video_id)
-        if not np.isfinite(rows).all():
-            raise StoreError(f"{self.folder}: features of {video_id!r} are not finite")
+        shard, position = self.place(video_id)
+        rows = self.shard(shard).finite_rows(position)
         if self.manifest.grid == 1:
             return rows
         return rows.reshape(-1, self.manifest.grid**2, self.manifest.dim)
 
-    def times(self, video_id: str) -> Float[np.ndarray, " steps"]:
-        """Return the time of each step of a video, in seconds."""
-        return self._item("_times", video_id)
+    def times(self, video_id: str) -> Float64[np.ndarray, " steps"]:
+        """Return the time of each step of a video, in seconds.
+
+        Raises:
+            StoreError: as for the features.
+        """
+        shard, position = self.place(video_id)
+        return self.shard(shard).times_at(position)
 
     def metadata(self, video_id: str) -> dict[str, Any]:
-        """Return what was written down about a video, such as its duration and source."""
-        data: dict[str, Any] = json.loads(self._item("_meta", video_id).tobytes())
+        """Return ``duration`` in seconds, ``source`` and number of ``steps`` of a video.
+
+        Raises:
+            StoreError: as for the features.
+        """
+        shard, position = self.place(video_id)
+        data: dict[str, Any] = json.loads(self.shard(shard).item(position)[1])
         return data
 
     @property
     def ids(self) -> Sequence[str]:
         """The ids, in the order in which they were added; read from disk as they are used."""
         return _Ids(self)
+
+    def place(self, video_id: str) -> tuple[int, int]:
+        """Return the (number of the shard, position in it) of a video.
+
+        Raises:
+            DataError: the id cannot be one.
+            StoreError: there is no such video.
+        """
+        number = self._number(video_id)
+        if number is None:
+            raise StoreError(f"{self.folder}: there is no video {check_id(video_id)!r}")
+        return self.place_of(number)
+
+    def place_of(self, number: int) -> tuple[int, int]:
+        """Return the (number of the shard, position in it) of the video of a number."""
+        shard = bisect.bisect_right(self._ends, number)
+        return shard, number - (self._ends[shard] - self.manifest.shards[shard].items)
+
+    def shard(self, number: int) -> StoreShard:
+        """Return a shard, checked against the manifest.
+
+        Raises:
+            StoreError: it is missing, damaged or from elsewhere.
+        """
+        if number not in self._shards:
+            self._shards[number] = StoreShard(self.folder, self.manifest, number)
+        return self._shards[number]
 
     def require(self, **options: Any) -> None:
         """Raise unless the manifest has the values given, such as ``dim=512``.
@@ -101,58 +148,97 @@ class FeatureStore:
         Raises:
             StoreError: naming every damaged file, and where it is damaged.
         """
-        problems = [p for shard in self.manifest.shards for p in self._damage(shard)]
-        for files in (self.manifest.index, *(shard.files for shard in self.manifest.shards)):
-            for name, info in files.items():
-                digest = xxhash.xxh3_64_hexdigest((self.folder / name).read_bytes())
-                if info.xxh3 not in (None, digest):
-                    problems.append(f"{self.folder / name}: its checksum is wrong")
+        damaged = [
+            str(self.folder / name)
+            for name, info in self.manifest.files()
+            if info.xxh3 is not None and FileInfo.of(self.folder / name) != info
+        ]
+        problems = [f"{path}: its checksum is wrong" for path in damaged]
+        for shard in self.manifest.shards:
+            sums = self.folder / f"{shard.name}_sums.npy"
+            if str(sums) not in damaged:
+                problems += _damage(self.folder / f"{shard.name}_data.npy", map_array(sums))
         if problems:
             raise StoreError("\n".join(problems))
 
-    def _damage(self, shard: Shard) -> Iterator[str]:
-        path = self.folder / f"{shard.name}_data.npy"
-        expected = map_array(self.folder / f"{shard.name}_sums.npy")
-        for number, digest in enumerate(block_sums(path)):
-            if digest != expected[number]:
-                first = number * BLOCK
-                yield f"{path}: bytes {first} to {first + BLOCK - 1} are not what was written"
-
-    def id_at(self, number: int) -> str:
-        """Return the id of a video by its number."""
-        shard, local = self._place(number)
-        return bytes(self._tensor(f"{shard.name}_ids")[local]).decode()
-
-    def _item(self, suffix: str, video_id: str) -> np.ndarray:
-        number = self._number(video_id)
-        if number is None:
-            raise StoreError(f"{self.folder}: there is no video {video_id!r}")
-        shard, local = self._place(number)
-        return self._tensor(f"{shard.name}{suffix}")[local]
-
     def _number(self, video_id: str) -> int | None:
-        video_id = check_id(video_id)
-        return next(
-            (n for n in candidates(self._index, video_id) if self.id_at(n) == video_id), None
-        )
-
-    def _place(self, number: int) -> tuple[Shard, int]:
-        position = bisect.bisect_right(self._ends, number)
-        shard = self.manifest.shards[position]
-        return shard, number - self._ends[position] + shard.items
-
-    def _tensor(self, name: str) -> ShardedTensor:
-        if name not in self._tensors:
-            self._tensors[name] = ShardedTensor.open(self.folder / name)
-        return self._tensors[name]
-
-    @cached_property
-    def _index(self) -> np.ndarray:
-        name = next(iter(self.manifest.index), None)
-        return map_array(self.folder / name) if name else np.zeros((2, 0), np.uint64)
+        video_id = composed(video_id)
+        for number in candidates(self.index, video_id):
+            shard, position = self.place_of(number)
+            if self.shard(shard).item(position)[0] == video_id:
+                return number
+        return None
 
     def __reduce__(self) -> tuple[type[FeatureStore], tuple[Path]]:
         return type(self), (self.folder,)
+
+
+class StoreShard:
+    """One shard of a store, mapped: its rows, and what is known of its videos.
+
+    Args:
+        folder: the store.
+        manifest: of the store.
+        number: which shard.
+
+    Attributes:
+        rows: the rows of each video.
+
+    Raises:
+        StoreError: a file is missing or damaged, or is not the one that the manifest describes.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest, number: int) -> None:
+        self._shard: Shard = manifest.shards[number]
+        self._grid = manifest.grid
+        self._prefix = folder / self._shard.name
+        for part in ("starts", "items_starts", "items_data"):
+            path = Path(f"{self._prefix}_{part}.npy")
+            if FileInfo.of(path) != self._shard.files[part]:
+                raise StoreError(f"{path}: its checksum is wrong")
+        self.rows = ShardedTensor.open(self._prefix)
+        self._items = ShardedTensor.open(Path(f"{self._prefix}_items"))
+        self._finite = np.zeros(self._shard.items, bool)
+        found = (str(self.rows.data.dtype), self.rows.data.shape, len(self.rows), len(self._items))
+        shape = (self._shard.rows, manifest.dim)
+        expected = (manifest.dtype, shape, self._shard.items, self._shard.items)
+        if found != expected:
+            raise StoreError(
+                f"{self._prefix}: (type, shape, videos, ids) is {found}, not {expected}"
+            )
+
+    def finite_rows(self, position: int) -> Float[np.ndarray, "rows dim"]:
+        """Return the rows of a video.
+
+        Raises:
+            StoreError: one is NaN or infinite; looked for the first time they are read.
+        """
+        rows = self.rows[position]
+        if not self._finite[position]:
+            if not all_finite(rows):
+                video_id = self.item(position)[0]
+                raise StoreError(f"{self._prefix}: rows of {video_id!r} are not finite")
+            self._finite[position] = True
+        return rows
+
+    def item(self, position: int) -> tuple[str, str]:
+        """Return the id of a video, and its metadata in JSON."""
+        return split_item(self._items[position].tobytes())
+
+    def ids(self) -> Iterator[str]:
+        """Yield all ids."""
+        data, starts = self._items.data.tobytes(), self._items.starts.tolist()
+        for first, last in itertools.pairwise(starts):
+            yield split_item(data[first:last])[0]
+
+    def times_at(self, position: int) -> Float64[np.ndarray, " steps"]:
+        """Return the time of each step of a video, in seconds."""
+        first, last = self.rows.starts[position : position + 2] // self._grid**2
+        return self._times[first:last]
+
+    @cached_property
+    def _times(self) -> Float64[np.ndarray, " steps"]:
+        return map_array(Path(f"{self._prefix}_times.npy"))
 
 
 class _Ids(Sequence[str]):
@@ -165,6 +251,11 @@ class _Ids(Sequence[str]):
     def __len__(self) -> int:
         return len(self._store)
 
+    @override
+    def __iter__(self) -> Iterator[str]:
+        for number in range(len(self._store.manifest.shards)):
+            yield from self._store.shard(number).ids()
+
     @overload
     def __getitem__(self, index: int) -> str: ...
     @overload
@@ -173,7 +264,19 @@ class _Ids(Sequence[str]):
     def __getitem__(self, index: int | slice) -> str | list[str]:
         if isinstance(index, slice):
             return [self[i] for i in range(len(self))[index]]
-        return self._store.id_at(range(len(self))[index])
+        shard, position = self._store.place_of(range(len(self))[index])
+        return self._store.shard(shard).item(position)[0]
+
+
+def join_item(video_id: str, metadata: str) -> bytes:
+    """Return an id and its metadata as they stand in a shard: parted by a zero byte."""
+    return f"{video_id}\0{metadata}".encode()
+
+
+def split_item(data: bytes) -> tuple[str, str]:
+    """Return the id and the metadata of an item."""
+    video_id, _, metadata = data.decode().partition("\0")
+    return video_id, metadata
 
 
 def block_sums(path: Path) -> Iterator[int]:
@@ -181,3 +284,12 @@ def block_sums(path: Path) -> Iterator[int]:
     with path.open("rb") as file:
         while block := file.read(BLOCK):
             yield xxhash.xxh3_64_intdigest(block)
+
+
+def _damage(path: Path, sums: UInt64[np.ndarray, " blocks"]) -> Iterator[str]:
+    size = path.stat().st_size
+    for number, (found, expected) in enumerate(zip(block_sums(path), sums, strict=True)):
+        if found != expected:
+            first = number * BLOCK
+            last = min(first + BLOCK, size) - 1
+            yield f"{path}: bytes {first} to {last} are not what was written"

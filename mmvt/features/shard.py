@@ -1,49 +1,60 @@
-"""Writes a feature store: whole shards under their final names, the manifest last."""
+"""Writes a feature store: whole shards under their final names, the manifest last.
+
+``docs/store.md`` describes the format.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
 from jaxtyping import Float
+from numpy.lib.format import dtype_to_descr, write_array_header_1_0
 
-from mmvt.datasets.id_index import build_index, hash_id
+from mmvt.datasets.id_index import build_index, hash_id, indexed_hashes
 from mmvt.datasets.manifest import NAME, FileInfo, Manifest, Shard
-from mmvt.datasets.store import FeatureStore, block_sums
+from mmvt.datasets.sharded_tensor import all_finite
+from mmvt.datasets.store import FeatureStore, block_sums, join_item
 from mmvt.errors import StoreError
 from mmvt.files import atomic_write, atomic_write_json
-from mmvt.ids import check_id
+from mmvt.ids import check_id, composed
 
 HEADER = 128
-TEMPORARY = ".tmp"
+LOCK = ".lock"
+
+_PARTS = r"\d{5}_(data|starts|sums|times|items_data|items_starts)|index_\d{5}"
+_OURS = re.compile(rf"({_PARTS})\.npy|\.(({_PARTS})\.npy|manifest\.json)\.(\w+\.)?tmp")
 
 
 class StoreWriter:
     """Adds videos to a store; a context manager.
 
     Rows go to disk as they come. A shard gets its final name when it is full, or when the block
-    ends, also by an error: what was added is kept. A process that is killed loses the shard it was
-    writing and nothing else; its leftovers go when the store is written to again.
+    ends, also by an error: what was added is kept. A process that is killed, and one that can write
+    no more, lose the shard they were writing and nothing else; leftovers go when the store is
+    written to again.
 
     Args:
         folder: the store.
         dim: width of a row.
         grid: a step is ``grid`` × ``grid`` rows.
         dtype: type of the numbers on disk.
-        fps: steps a second.
+        fps: steps a second; 0 where every video brings its times.
         encoder: name, options and weights hash of what makes the rows.
         shard_size: most videos in a shard.
         append: add to a store that exists; else its existence is an error.
 
     Raises:
-        StoreError: the store exists and may not, was made with other options, or is being written
-            to by another process.
+        StoreError: the store exists and may not, was made with other options, is being written to
+            by another process, or cannot be written to.
     """
 
     def __init__(
@@ -59,37 +70,43 @@ class StoreWriter:
         append: bool = False,
     ) -> None:
         self.folder = folder
-        self.manifest = Manifest(dim, grid, dtype, fps, json.loads(json.dumps(dict(encoder))))
+        self.manifest = Manifest(
+            dim, grid, dtype, float(fps), json.loads(json.dumps(dict(encoder)))
+        )
         self.shard_size = shard_size
         self._append = append
         self._store: FeatureStore | None = None
-        self._hashes: list[int] = []
+        self._hashes = np.zeros(0, np.uint64)
         self._pending: _Shard | None = None
 
     def __enter__(self) -> StoreWriter:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(self.folder)
+        with _disk(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            known = any((self.folder / name).exists() for name in (LOCK, NAME))
+            self._lock = _lock(self.folder)
         try:
-            self._begin()
+            self._begin(known)
         except BaseException:
             self._lock.close()
             raise
         return self
 
-    def _begin(self) -> None:
-        for leftover in self.folder.glob(f"*{TEMPORARY}"):
-            leftover.unlink()
-        if not (self.folder / NAME).exists():
-            return
-        if not self._append:
-            raise StoreError(f"{self.folder}: there is a feature store already")
-        self._store = FeatureStore.open(self.folder)
-        self._store.require(**self.manifest.options())
-        self.manifest = self._store.manifest
-        self._hashes = [hash_id(video_id) for video_id in self._store.ids]
+    def _begin(self, known: bool) -> None:
+        if (self.folder / NAME).exists():
+            if not self._append:
+                raise StoreError(f"{self.folder}: there is a feature store already")
+            self._store = FeatureStore.open(self.folder)
+            self._store.require(**self.manifest.options())
+            self.manifest = self._store.manifest
+            self._hashes = indexed_hashes(self._store.index)
+        if not known and (stray := next(self._strays(), None)):
+            raise StoreError(f"{stray}: is in the way, and no writer of ours left it there")
+        self._clean()
 
     def __contains__(self, video_id: object) -> bool:
-        if self._pending and video_id in self._pending.ids:
+        if not isinstance(video_id, str):
+            return False
+        if self._pending and composed(video_id) in self._pending.ids:
             return True
         return self._store is not None and video_id in self._store
 
@@ -112,64 +129,77 @@ class StoreWriter:
             source: name of the file it came from.
 
         Raises:
-            StoreError: the id is taken, or the rows are empty, of another shape, not finite, or
-                too large for the type on disk.
+            DataError: the id may be none.
+            StoreError: the id is taken; the rows are empty, of another shape, not finite, or too
+                large for the type on disk; there is no finite time for each step; or the disk is
+                full.
         """
         video_id = check_id(video_id)
+        where = f"{self.folder}: video {video_id!r}"
         if video_id in self:
-            raise StoreError(f"{self.folder}: there is a video {video_id!r} already")
-        numbers = self._checked(video_id, rows)
-        steps = len(rows)
-        if times is None:
-            times = np.arange(steps) / self.manifest.fps
-        if len(times) != steps:
-            raise StoreError(
-                f"{self.folder}: {video_id!r} has {steps} steps, but {len(times)} times"
-            )
-        meta = {"duration": duration, "source": source, "steps": steps}
-        self._shard().add(video_id, numbers, np.asarray(times, np.float64), meta)
-        if len(self._shard().ids) == self.shard_size:
+            raise StoreError(f"{where} is there already")
+        numbers = _checked_rows(where, rows, self.manifest)
+        clock = _checked_times(where, len(rows), times, self.manifest.fps)
+        if duration is not None and not np.isfinite(duration):
+            raise StoreError(f"{where} has a duration of {duration}")
+        metadata = {"duration": duration, "source": source, "steps": len(rows)}
+        item = join_item(video_id, json.dumps(metadata, sort_keys=True))
+        try:
+            with _disk(self.folder):
+                if self._pending is None:
+                    name = f"{len(self.manifest.shards):05d}"
+                    self._pending = _Shard(self.folder, name, self.manifest)
+                self._pending.add(video_id, numbers, clock, item)
+        except StoreError:
+            self._discard()
+            raise
+        if len(self._pending.ids) == self.shard_size:
             self.flush()
 
-    def _checked(self, video_id: str, rows: np.ndarray) -> np.ndarray:
-        manifest = self.manifest
-        shape = (manifest.dim,) if manifest.grid == 1 else (manifest.grid**2, manifest.dim)
-        if rows.shape[1:] != shape or len(rows) == 0:
-            raise StoreError(
-                f"{self.folder}: rows of {video_id!r} have shape {rows.shape}, but must be "
-                f"(1 or more, {', '.join(map(str, shape))})"
-            )
-        with np.errstate(over="ignore"):
-            numbers = rows.astype(manifest.dtype)
-        if not np.isfinite(numbers).all():
-            what = (
-                "not finite" if not np.isfinite(rows).all() else f"too large for {manifest.dtype}"
-            )
-            raise StoreError(f"{self.folder}: rows of {video_id!r} are {what}")
-        return numbers.reshape(-1, manifest.dim)
-
-    def _shard(self) -> _Shard:
-        if self._pending is None:
-            name = f"{len(self.manifest.shards):05d}"
-            self._pending = _Shard(self.folder, name, self.manifest)
-        return self._pending
-
     def flush(self) -> None:
-        """Close the shard that is being written, and let readers see it."""
+        """Close the shard that is being written, and let readers see it.
+
+        Raises:
+            StoreError: the disk is full; the shard is lost.
+        """
         if self._pending is None:
             return
-        shard = self._pending.close()
-        self._hashes += [hash_id(video_id) for video_id in self._pending.ids]
-        self._pending = None
-        shards = (*self.manifest.shards, shard)
-        index = self.folder / f"index_{len(shards):05d}.npy"
-        _save(index, build_index(self._hashes))
-        old = list(self.manifest.index)
-        self.manifest = self.manifest.with_files(shards, {index.name: FileInfo.of(index)})
-        atomic_write_json(self.folder / NAME, self.manifest.to_json())
-        for name in old:
-            (self.folder / name).unlink()
+        try:
+            with _disk(self.folder):
+                added = np.array([hash_id(video_id) for video_id in self._pending.ids], np.uint64)
+                hashes = np.concatenate([self._hashes, added])
+                shards = (*self.manifest.shards, self._pending.close())
+                self.manifest = self._publish(shards, hashes)
+        finally:
+            self._discard()
+        self._hashes = hashes
         self._store = FeatureStore.open(self.folder)
+
+    def _publish(self, shards: tuple[Shard, ...], hashes: np.ndarray) -> Manifest:
+        options = self.manifest.options()
+        index = self.folder / Manifest(**options, shards=shards).index_name
+        _save(index, build_index(hashes))
+        manifest = Manifest(**options, shards=shards, index=FileInfo.of(index))
+        atomic_write_json(self.folder / NAME, manifest.to_json())
+        return manifest
+
+    def _discard(self) -> None:
+        """Drop the shard that is being written, and what the manifest does not name."""
+        if self._pending is not None:
+            self._pending.abandon()
+            self._pending = None
+        self._clean()
+
+    def _clean(self) -> None:
+        with _disk(self.folder):
+            for stray in list(self._strays()):
+                stray.unlink()
+
+    def _strays(self) -> Iterator[Path]:
+        named = {name for name, _ in self.manifest.files()}
+        for path in self.folder.iterdir():
+            if path.name not in named and _OURS.fullmatch(path.name):
+                yield path
 
     def __exit__(
         self,
@@ -178,9 +208,10 @@ class StoreWriter:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            if not self.manifest.shards and self._pending is None:
-                atomic_write_json(self.folder / NAME, self.manifest.to_json())
             self.flush()
+            if kind is None and not self.manifest.shards:
+                with _disk(self.folder):
+                    atomic_write_json(self.folder / NAME, self.manifest.to_json())
         finally:
             self._lock.close()
 
@@ -193,48 +224,86 @@ class _Shard:
         self.ids: dict[str, None] = {}
         self._lengths: list[int] = []
         self._times: list[np.ndarray] = []
-        self._meta: list[bytes] = []
-        self._temporary = folder / f".{name}_data.npy{TEMPORARY}"
+        self._items: list[bytes] = []
+        self._temporary = folder / f".{name}_data.npy.tmp"
         self._file: IO[bytes] = self._temporary.open("wb")
         self._file.write(bytes(HEADER))
 
-    def add(
-        self, video_id: str, rows: np.ndarray, times: np.ndarray, meta: Mapping[str, Any]
-    ) -> None:
+    def add(self, video_id: str, rows: np.ndarray, times: np.ndarray, item: bytes) -> None:
         self._file.write(np.ascontiguousarray(rows).data)
         self.ids[video_id] = None
         self._lengths.append(len(rows))
         self._times.append(times)
-        self._meta.append(json.dumps(meta, sort_keys=True).encode())
+        self._items.append(item)
 
     def close(self) -> Shard:
         """Give all files their final names and return what the manifest says of them."""
         rows = sum(self._lengths)
-        self._file.seek(0)
-        self._file.write(_header((rows, self.manifest.dim), np.dtype(self.manifest.dtype)))
-        self._file.flush()
+        self._write_header(rows)
         os.fsync(self._file.fileno())
         self._file.close()
-        data = self.folder / f"{self.name}_data.npy"
-        self._temporary.replace(data)
-        sums = self.folder / f"{self.name}_sums.npy"
-        _save(sums, np.fromiter(block_sums(data), np.uint64))
-        names = [sums.name]
-        ids = [np.frombuffer(video_id.encode(), np.uint8) for video_id in self.ids]
-        meta = [np.frombuffer(text, np.uint8) for text in self._meta]
-        names += self._save_items("", self._lengths)
-        for suffix, items in (("_ids", ids), ("_meta", meta), ("_times", self._times)):
-            path = self.folder / f"{self.name}{suffix}_data.npy"
-            _save(path, np.concatenate(items))
-            names += [path.name, *self._save_items(suffix, [len(item) for item in items])]
-        files = {name: FileInfo.of(self.folder / name) for name in names}
-        files[data.name] = FileInfo.of(data, hashed=False)
-        return Shard(self.name, len(self.ids), rows, dict(sorted(files.items())))
+        arrays = {
+            "starts": _starts(self._lengths),
+            "sums": np.fromiter(block_sums(self._temporary), np.uint64),
+            "times": np.concatenate(self._times),
+            "items_starts": _starts([len(item) for item in self._items]),
+            "items_data": np.frombuffer(b"".join(self._items), np.uint8),
+        }
+        files = {"data": FileInfo(self._temporary.stat().st_size)}
+        for part, array in arrays.items():
+            path = self.folder / f"{self.name}_{part}.npy"
+            _save(path, array)
+            files[part] = FileInfo.of(path)
+        self._temporary.replace(self.folder / f"{self.name}_data.npy")
+        return Shard(self.name, len(self.ids), rows, files)
 
-    def _save_items(self, suffix: str, lengths: list[int]) -> list[str]:
-        path = self.folder / f"{self.name}{suffix}_starts.npy"
-        _save(path, np.cumsum([0, *lengths], dtype=np.int64))
-        return [path.name]
+    def abandon(self) -> None:
+        """Let go of the file; closing fails once more where writing did."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+    def _write_header(self, rows: int) -> None:
+        """Write the header of the array into the room that was left for it."""
+        descr = dtype_to_descr(np.dtype(self.manifest.dtype))
+        header = {"descr": descr, "fortran_order": False, "shape": (rows, self.manifest.dim)}
+        self._file.seek(0)
+        write_array_header_1_0(self._file, header)
+        self._file.flush()
+        if self._file.tell() != HEADER:
+            raise StoreError(f"{self._temporary}: the header of a shape like this is too long")
+
+
+def _checked_rows(where: str, rows: np.ndarray, manifest: Manifest) -> np.ndarray:
+    """Return rows as they are stored."""
+    shape = (manifest.dim,) if manifest.grid == 1 else (manifest.grid**2, manifest.dim)
+    if rows.shape[1:] != shape or len(rows) == 0:
+        raise StoreError(
+            f"{where} has rows of shape {rows.shape}, but it must be "
+            f"(1 or more, {', '.join(map(str, shape))})"
+        )
+    with np.errstate(over="ignore", invalid="ignore"):
+        numbers = rows.astype(manifest.dtype)
+    if not all_finite(numbers):
+        problem = f"too large for {manifest.dtype}" if all_finite(rows) else "not finite"
+        raise StoreError(f"{where} has rows that are {problem}")
+    return numbers.reshape(-1, manifest.dim)
+
+
+def _checked_times(where: str, steps: int, times: np.ndarray | None, fps: float) -> np.ndarray:
+    """Return the time of each step."""
+    if times is None:
+        if fps == 0:
+            raise StoreError(f"{where} has no times, and the store no rate to tell them by")
+        return np.arange(steps) / fps
+    if len(times) != steps:
+        raise StoreError(f"{where} has {steps} steps, but {len(times)} times")
+    if not np.isfinite(times).all():
+        raise StoreError(f"{where} has times that are not finite")
+    return np.asarray(times, np.float64)
+
+
+def _starts(lengths: list[int]) -> np.ndarray:
+    return np.cumsum([0, *lengths], dtype=np.int64)
 
 
 def _save(path: Path, array: np.ndarray) -> None:
@@ -242,20 +311,24 @@ def _save(path: Path, array: np.ndarray) -> None:
         np.save(file, array, allow_pickle=False)
 
 
-def _header(shape: tuple[int, int], dtype: np.dtype[Any]) -> bytes:
-    """Return the header of a ``.npy`` file, padded to the room that was left for it."""
-    text = repr({"descr": dtype.str, "fortran_order": False, "shape": shape})
-    magic = b"\x93NUMPY\x01\x00"
-    body = text.encode().ljust(HEADER - len(magic) - 3) + b"\n"
-    return magic + len(body).to_bytes(2, "little") + body
+@contextlib.contextmanager
+def _disk(folder: Path) -> Iterator[None]:
+    """Name the store in errors of the system."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be written: {error.strerror}") from error
 
 
 def _lock(folder: Path) -> IO[str]:
     """Return the locked lock file; the system lets go of it when the process ends, however."""
-    file = (folder / ".lock").open("a+")
+    file = (folder / LOCK).open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         file.close()
         raise StoreError(f"{folder}: another process is writing to this store") from error
+    except OSError:
+        file.close()
+        raise
     return file

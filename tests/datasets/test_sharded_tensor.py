@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmvt.datasets.sharded_tensor import ShardedTensor
+from mmvt.datasets.sharded_tensor import ShardedTensor, all_finite
 from mmvt.errors import StoreError
 
 
@@ -89,6 +89,39 @@ def test_a_missing_or_cut_file_is_named(tmp_path: Path):
     data.unlink()
     with pytest.raises(StoreError, match=r"x_data.npy: does not exist"):
         ShardedTensor.open(tmp_path / "x")
+
+
+def test_a_file_that_is_longer_than_its_array_is_refused(tmp_path: Path):
+    write(tmp_path / "x", np.zeros((3, 2)), [0, 3])
+    with (tmp_path / "x_data.npy").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(StoreError, match=r"x_data.npy: is damaged: it has 177 bytes, not 176"):
+        ShardedTensor.open(tmp_path / "x")
+
+
+def test_one_number_and_an_archive_are_no_rows(tmp_path: Path):
+    write(tmp_path / "x", np.zeros((3, 2)), [0, 3])
+    np.save(tmp_path / "x_data.npy", np.float32(3))
+    with pytest.raises(StoreError, match=r"x_data.npy: holds one number, no rows"):
+        ShardedTensor.open(tmp_path / "x")
+    with (tmp_path / "x_data.npy").open("wb") as file:
+        np.savez(file, np.zeros((3, 2)))
+    with pytest.raises(StoreError, match=r"x_data.npy: is damaged"):
+        ShardedTensor.open(tmp_path / "x")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", ">f2"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_number_that_is_not_finite_is_found_in_every_type(dtype: str, value: float):
+    numbers = np.array([[0, 65504], [-65504, 6e-8]], dtype)
+    assert all_finite(numbers)
+    numbers[1, 0] = value
+    assert not all_finite(numbers)
+
+
+def test_no_numbers_and_whole_numbers_are_finite():
+    assert all_finite(np.zeros((0, 4), np.float16))
+    assert all_finite(np.array([0x7C00], np.int32))
 
 
 def test_an_array_of_objects_is_refused_and_not_unpickled(tmp_path: Path):
