@@ -14,9 +14,13 @@ import numpy as np
 from jaxtyping import Float
 from typing_extensions import override
 
-from mmvt.datasets.sharded_tensor import ShardedTensor
+from mmvt.datasets.sharded_tensor import ShardedTensor, all_finite
 from mmvt.errors import StoreError
 from mmvt.processors.base import TextClips
+
+
+class _Unsafe(pickle.UnpicklingError):
+    """A pickle asks for more than plain containers."""
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -24,11 +28,11 @@ class _PlainUnpickler(pickle.Unpickler):
 
     @override
     def find_class(self, module: str, name: str) -> NoReturn:
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        raise _Unsafe(f"it asks for {module}.{name}")
 
     @override
     def persistent_load(self, pid: Any) -> NoReturn:
-        raise pickle.UnpicklingError("it asks for an object from outside")
+        raise _Unsafe("it asks for an object from outside")
 
 
 def read_plain_pickle(path: Path) -> Any:
@@ -40,10 +44,12 @@ def read_plain_pickle(path: Path) -> Any:
     try:
         with path.open("rb") as file:
             return _PlainUnpickler(file).load()
-    except pickle.UnpicklingError as error:
-        raise StoreError(f"{path}: unsafe or damaged pickle: {error}") from error
-    except (OSError, EOFError, ValueError, IndexError, KeyError, AttributeError) as error:
-        raise StoreError(f"{path}: cannot be read: {error!r}") from error
+    except _Unsafe as error:
+        raise StoreError(f"{path}: unsafe pickle, not read: {error}") from error
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
+    except Exception as error:  # a program out of order can fail in any way
+        raise StoreError(f"{path}: damaged pickle: {error!r}") from error
 
 
 class OriginalStore:
@@ -85,10 +91,13 @@ class OriginalStore:
         """Return the features of a video, a view of the file.
 
         Raises:
-            StoreError: there is no such video, or its shard is damaged.
+            StoreError: there is no such video, its shard is damaged, or a row is not finite.
         """
         shard, position = self.place(video_id)
-        return self.shard(shard)[position]
+        rows = self.shard(shard)[position]
+        if not all_finite(rows):
+            raise StoreError(f"{self.shard(shard).prefix}: rows of {video_id!r} are not finite")
+        return rows
 
     def place(self, video_id: str) -> tuple[int, int]:
         """Return the (shard, position in it) of a video.
@@ -100,6 +109,10 @@ class OriginalStore:
             raise StoreError(f"{self.folder}: there is no video {video_id!r} in {self.split}")
         return self._places[video_id]
 
+    def count(self, number: int) -> int:
+        """Return how many videos are listed for a shard."""
+        return self._counts[number]
+
     def shard(self, number: int) -> ShardedTensor:
         """Return a shard.
 
@@ -108,9 +121,9 @@ class OriginalStore:
         """
         if number not in self._shards:
             tensor = ShardedTensor.open(self.folder / f"{self.split}_{number}")
-            if len(tensor) != self._counts[number]:
+            if len(tensor) != self.count(number):
                 raise StoreError(
-                    f"{tensor.prefix}: holds {len(tensor)} videos, but {self._counts[number]} ids "
+                    f"{tensor.prefix}: holds {len(tensor)} videos, but {self.count(number)} ids "
                     "are listed"
                 )
             self._shards[number] = tensor
@@ -127,6 +140,7 @@ class OriginalTexts:
 
     def __init__(self, prefix: str, store: OriginalStore) -> None:
         self.prefix, self.store = prefix, store
+        self._shards: dict[int, tuple[ShardedTensor, ShardedTensor]] = {}
 
     def __getitem__(self, video_id: str) -> TextClips:
         """Return the captions of a video, with times in seconds.
@@ -135,16 +149,31 @@ class OriginalTexts:
             StoreError: there is no such video, or its text shard is damaged.
         """
         shard, position = self.store.place(video_id)
-        name = f"{self.prefix}{self.store.split}_{shard}"
-        times = ShardedTensor.open(Path(f"{name}.startends"))[position]
-        tokens = ShardedTensor.open(Path(f"{name}.caps_ids"))[position]
-        if len(times) != len(tokens):
-            raise StoreError(f"{name}: {video_id!r} has {len(times)} times, {len(tokens)} captions")
-        return TextClips(
-            times[:, 0].astype(np.float64),
-            times[:, 1].astype(np.float64),
-            [row[row >= 0].tolist() for row in tokens],
-        )
+        times, tokens = self.shard(shard)
+        start, end = times[position].astype(np.float64).T
+        return TextClips(start, end, [row[row >= 0].tolist() for row in tokens[position]])
+
+    def shard(self, number: int) -> tuple[ShardedTensor, ShardedTensor]:
+        """Return the times (clips × 2) and the padded token ids (clips × words) of a shard.
+
+        Raises:
+            StoreError: one is missing or damaged, or they do not belong together.
+        """
+        if number not in self._shards:
+            name = f"{self.prefix}{self.store.split}_{number}"
+            times = ShardedTensor.open(Path(f"{name}.startends"))
+            tokens = ShardedTensor.open(Path(f"{name}.caps_ids"))
+            if times.data.shape[1:] != (2,) or tokens.data.ndim != 2:
+                raise StoreError(f"{name}: is no list of times and tokens")
+            if not np.array_equal(times.starts, tokens.starts):
+                raise StoreError(f"{name}: times and tokens are not of the same captions")
+            if len(times) != self.store.count(number):
+                raise StoreError(
+                    f"{name}: holds captions of {len(times)} videos, but "
+                    f"{self.store.count(number)} ids are listed"
+                )
+            self._shards[number] = times, tokens
+        return self._shards[number]
 
 
 def _checked(path: Path, meta: Any) -> dict[int, list[str]]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mmvt.datasets.original_shards import OriginalStore, OriginalTexts
+from mmvt.datasets.sharded_tensor import ShardedTensor, all_finite
 
 pytestmark = pytest.mark.golden
 TEXTS = "raw_caption_dedup.bert-base-uncased."
@@ -49,3 +51,17 @@ def test_every_video_has_captions_in_time_order(folder: Path, split: str):
 def test_the_list_of_a_split_names_the_videos_of_its_shards(folder: Path, split: str):
     listed = (folder / f"how2_s3d_{split}.lst").read_text().split()
     assert sorted(listed) == sorted(OriginalStore(folder, split).ids)
+
+
+def test_the_retrieval_list_names_every_training_video_three_times(folder: Path):
+    listed = Counter((folder / "retri_train.lst").read_text().split())
+    assert listed == dict.fromkeys(OriginalStore(folder, "train").ids, 3)
+
+
+def test_every_array_of_the_folder_opens_as_a_shard(folder: Path):
+    prefixes = sorted(folder.glob("*_data.npy"))
+    assert len(prefixes) == 12
+    for path in prefixes:
+        tensor = ShardedTensor.open(folder / path.name.removesuffix("_data.npy"))
+        assert sum(map(len, tensor)) == len(tensor.data)
+        assert all_finite(tensor.data)
