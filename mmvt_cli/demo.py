@@ -112,7 +112,7 @@ def _step(title: str, words: Sequence[str]) -> None:
 def _summary(run: Path, seconds: float) -> None:
     """Print what was measured in this run, read from the files it wrote."""
     from mmvt.demo.control import SAME, motion_recall, read_rows
-    from mmvt.evaluators.evaluator import load_predictions
+    from mmvt.evaluators.predictions import load_predictions
 
     rows = read_rows(DATA / "captions.csv")
     attributes = {row["video"]: tuple(row[name] for name in SAME) for row in rows}

@@ -17,6 +17,11 @@ examples:
 """
 EXTRACT = "mmvt extract videos --encoder EfficientNetLite0:output=grid,grid=3 --out features"
 LAUNCH = "mmvt launch projects/mine.yaml --jobtype local_single"
+PREDICT = "mmvt launch projects/mine.yaml --jobtype local_predict"
+INDEX = (
+    "mmvt index videos --model projects/mine/videoclip.yaml "
+    "--checkpoint runs/mine/videoclip/checkpoint_best.pt --out index"
+)
 FILES = {
     "projects/mine.yaml": f"""\
 # Trains VideoCLIP on the videos of this folder: projects/task/videoclip.yaml of mmvt, with the keys
@@ -32,10 +37,14 @@ prepare: {EXTRACT}
 dataset:
   annotations: captions.csv
   store: features
-  bert_name: bert-base-uncased # a folder in pretrained_models/, or any folder with a tokenizer
+  bert_name: minilm # or any BERT: a folder, or a name in pretrained_models/
+  max_video_len: 32
+  max_len: 96
+features: {{fps: 1, encoder: {{frame_size: null}}}} # as in the command above
+trunk: {{pretrained: true}}
 fairseq:
-  optimization:
-    max_epoch: 20
+  dataset: {{batch_size: 16}}
+  optimization: {{lr: [0.0001], total_num_update: 1000, max_epoch: 10}}
 """,
     "captions.csv": """\
 video,caption,start,end,split
@@ -48,13 +57,14 @@ cat.mp4,a cat sleeps on a chair,0,4,valid
 1. Put videos into `videos/`, and a line for each caption into `captions.csv` (two examples are
    there): file name, caption, start and end in seconds, and `train`, `valid` or `test`. The columns
    `start`, `end` and `split` can be left out.
-2. Put the tokenizer of a BERT (`config.json`, `tokenizer_config.json`, `vocab.txt`) into
-   `pretrained_models/bert-base-uncased/`.
-3. Turn the videos into features, then train:
+2. Turn the videos into features, train, evaluate and search:
 
    ```sh
    {EXTRACT}
    {LAUNCH}
+   {PREDICT}
+   {INDEX}
+   mmvt search index "a dog runs on sand"
    ```
 
 `{LAUNCH} --dryrun` shows what would run, and starts nothing. Change

@@ -82,6 +82,7 @@ class EfficientNetLite0(FeatureEncoder):
     @property
     @override
     def fingerprint(self) -> Mapping[str, Any]:
+        """Name, options and sha256 of the weights."""
         return {
             "name": type(self).__name__,
             "output": self.output,
@@ -95,6 +96,7 @@ class EfficientNetLite0(FeatureEncoder):
     def encode(
         self, frames: UInt8[Tensor, "frames height width 3"]
     ) -> Float[Tensor, "steps grid2 dim"]:
+        """Return the features of frames, one step a frame."""
         pixels = frames.to(self.device).permute(0, 3, 1, 2)
         images = pixels.to(torch.float32, memory_format=torch.channels_last) / 127.5 - 1
         maps = self.network.maps(images)

@@ -74,6 +74,7 @@ class HFVisionEncoder(FeatureEncoder):
     @property
     @override
     def fingerprint(self) -> Mapping[str, Any]:
+        """Name, options and sha256 of the weights."""
         return {
             "name": type(self).__name__,
             "model": self.model_name,
@@ -89,6 +90,7 @@ class HFVisionEncoder(FeatureEncoder):
     def encode(
         self, frames: UInt8[Tensor, "frames height width 3"]
     ) -> Float[Tensor, "steps grid2 dim"]:
+        """Return the features of frames, one step a frame."""
         pixels = frames.to(self.device, torch.float32).permute(0, 3, 1, 2)
         images = ((pixels - self._mean) / self._std).to(self.network.dtype)
         if isinstance(self.network, _ImageTextModel):

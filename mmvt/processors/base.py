@@ -53,7 +53,13 @@ class TextClips:
         return len(self.cap)
 
     def scaled(self, factor: float) -> TextClips:
-        """Return the same captions with times multiplied, such as seconds to feature steps."""
+        """Return the same captions with times multiplied, such as seconds to feature steps.
+
+        A factor of 0 says that the steps have no steady rate, as where each video has the same
+        number of them: every caption then covers the whole video.
+        """
+        if factor == 0:
+            return TextClips(np.zeros(len(self)), np.full(len(self), np.inf), self.cap)
         return TextClips(self.start * factor, self.end * factor, self.cap)
 
 

@@ -57,14 +57,17 @@ class MatrixScores(Scores):
     @property
     @override
     def shape(self) -> tuple[int, int]:
+        """(queries, candidates)."""
         return self.matrix.shape[0], self.matrix.shape[1]
 
     @override
     def rows(self, start: int, stop: int) -> Block:
+        """Return the scores of some queries against all candidates."""
         return self.matrix[start:stop]
 
     @override
     def transposed(self) -> MatrixScores:
+        """Return the same scores with candidates asking for queries."""
         return MatrixScores(self.matrix.T)
 
 
@@ -92,10 +95,12 @@ class VectorScores(Scores):
     @property
     @override
     def shape(self) -> tuple[int, int]:
+        """(queries, candidates)."""
         return len(self.queries), len(self.candidates)
 
     @override
     def rows(self, start: int, stop: int) -> Block:
+        """Return the scores of some queries against all candidates."""
         if len(self._buffer) < stop - start:
             self._buffer = np.empty((stop - start, len(self._distinct)), self.queries.dtype)
         block = self._buffer[: stop - start]
@@ -104,6 +109,7 @@ class VectorScores(Scores):
 
     @override
     def transposed(self) -> VectorScores:
+        """Return the same scores with candidates asking for queries."""
         return VectorScores(self.candidates, self.queries)
 
 
