@@ -105,6 +105,21 @@ def weight_file(name: str) -> Path:
     return folder / weights.path
 
 
+def find_pretrained(name: str) -> str:
+    """Return where transformers finds a model: a folder, or ``name`` for it to look up by itself.
+
+    The first of ``pretrained_models/<name>``, the installed weights of that name, and ``name``,
+    which transformers takes for a path, or looks for in the local Hugging Face cache.
+
+    Raises:
+        MissingWeightsError: weights of that name are known, but not installed.
+    """
+    kept = Path("pretrained_models", name)
+    if kept.is_dir():
+        return str(kept)
+    return str(weight_file(name)) if name in WEIGHTS else name
+
+
 def _check(path: Path, digest: str) -> None:
     if not path.is_file():
         raise MissingWeightsError(f"{path} is missing; run: {REMEDY}")

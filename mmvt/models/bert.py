@@ -16,6 +16,7 @@ from transformers import AutoConfig, BertConfig, BertModel
 from typing_extensions import override
 
 from mmvt.errors import CheckpointError, ConfigError, MissingWeightsError, did_you_mean
+from mmvt.features.weights import find_pretrained
 from mmvt.models.base import Trunk
 
 
@@ -136,8 +137,9 @@ def key_mask(mask: Bool[Tensor, "batch length"]) -> Bool[Tensor, "batch 1 length
 def read_bert_config(bert_name: str | None, overrides: Mapping[str, Any]) -> BertConfig:
     """Return the configuration of a BERT, with fields replaced.
 
-    It is looked for in ``pretrained_models/<bert_name>``, then at the path ``bert_name``, then in
-    the local Hugging Face cache. Nothing is downloaded and no code beside it is run.
+    It is looked for in ``pretrained_models/<bert_name>``, then among the installed weights
+    (``minilm``), then at the path ``bert_name``, then in the local Hugging Face cache. Nothing is
+    downloaded and no code beside it is run.
 
     Args:
         bert_name: name or folder; None = transformers' defaults.
@@ -159,7 +161,7 @@ def read_bert_config(bert_name: str | None, overrides: Mapping[str, Any]) -> Ber
         return BertConfig(**overrides)
     try:
         config = AutoConfig.from_pretrained(
-            _place(bert_name), local_files_only=True, trust_remote_code=False, **overrides
+            find_pretrained(bert_name), local_files_only=True, trust_remote_code=False, **overrides
         )
     except (OSError, ValueError) as error:
         raise _missing(bert_name, "config.json", error) from error
@@ -190,7 +192,7 @@ def build_bert(config: BertConfig, bert_name: str | None) -> BertModel:
             return _Bert(config, add_pooling_layer=False)
         # typed as a model alone
         loaded: Any = _Bert.from_pretrained(
-            _place(bert_name),
+            find_pretrained(bert_name),
             config=config,
             add_pooling_layer=False,
             local_files_only=True,
@@ -230,11 +232,6 @@ def first_layers(bert: BertModel, num_layers: int) -> BertModel:
     copy.encoder.layer = copy.encoder.layer[:num_layers]
     copy.config.num_hidden_layers = num_layers
     return copy
-
-
-def _place(bert_name: str) -> str:
-    kept = Path("pretrained_models", bert_name)
-    return str(kept) if kept.is_dir() else bert_name
 
 
 def _missing(bert_name: str | None, files: str, error: Exception) -> MissingWeightsError:

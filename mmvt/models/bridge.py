@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from mmvt.checkpoint import load_state
 from mmvt.errors import ConfigError
-from mmvt.features.weights import WEIGHTS, weight_file
+from mmvt.features.weights import find_pretrained, weight_file
 from mmvt.models.base import Encoder, Trunk
 from mmvt.models.bert import build_bert, key_mask, read_bert_config
 from mmvt.models.pooling import masked_mean
@@ -72,7 +72,7 @@ class ClassNameEncoder(Encoder):
             )
         if not 1 <= classes <= len(weight):
             raise ConfigError(f"classes is {classes}, but must be from 1 to {len(weight)}")
-        width = read_bert_config(_place(bert_name), {}).hidden_size
+        width = read_bert_config(find_pretrained(bert_name), {}).hidden_size
         if width != hidden_size:
             raise ConfigError(
                 f"{bert_name!r} makes vectors {width} wide, but the trunk has {hidden_size}"
@@ -160,9 +160,8 @@ def sentence_bert(bert_name: str) -> BertModel:
     Raises:
         MissingWeightsError: it is not here; the message says what to do.
     """
-    place = _place(bert_name)
     still = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    return build_bert(read_bert_config(place, still), place).requires_grad_(False)
+    return build_bert(read_bert_config(bert_name, still), bert_name).requires_grad_(False)
 
 
 @torch.no_grad()
@@ -171,7 +170,7 @@ def sentence_vectors(
 ) -> Float[Tensor, "sentences hidden"]:
     """Return sentence embeddings of length 1: the mean over all tokens, special ones too."""
     bert = sentence_bert(bert_name)
-    tokenizer = AutoTokenizer.from_pretrained(_place(bert_name), local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(find_pretrained(bert_name), local_files_only=True)
     # sentences of a similar length share a batch, so that little is spent on padding
     order = sorted(range(len(sentences)), key=lambda index: len(sentences[index]))
     vectors = torch.empty(len(sentences), bert.config.hidden_size)
@@ -200,7 +199,3 @@ def ridge_map(
     gram = inputs.T.double() @ inputs.double()
     gram.diagonal().add_(penalty)
     return torch.linalg.solve(gram, inputs.T.double() @ targets.double()).to(inputs.dtype)
-
-
-def _place(bert_name: str) -> str:
-    return str(weight_file(bert_name)) if bert_name in WEIGHTS else bert_name

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from mmvt.errors import ConfigError, MissingWeightsError
-from mmvt.features.weights import WEIGHTS, weight_file
+from mmvt.features.weights import find_pretrained
 
 
 class SpecialIds(NamedTuple):
@@ -32,18 +31,13 @@ def load_tokenizer(bert_name: str) -> PreTrainedTokenizerBase:
     Raises:
         MissingWeightsError: none of these places holds it; the message says what to put where.
     """
-    kept = Path("pretrained_models", bert_name)
-    if bert_name in WEIGHTS and not kept.is_dir():
-        kept = weight_file(bert_name)
     absent = (
         f"no tokenizer {bert_name!r}: put its config.json, tokenizer_config.json and vocab.txt or "
-        f"tokenizer.json into {kept}, or give a folder that holds them"
+        f"tokenizer.json into pretrained_models/{bert_name}, or give a folder that holds them"
     )
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            str(kept) if kept.is_dir() else bert_name,
-            local_files_only=True,
-            trust_remote_code=False,
+            find_pretrained(bert_name), local_files_only=True, trust_remote_code=False
         )
     except (OSError, ValueError) as error:
         raise MissingWeightsError(f"{absent} ({str(error).strip().splitlines()[0]})") from error
