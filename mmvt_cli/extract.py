@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -156,7 +157,8 @@ def print_report(report: Report) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
+    # in a file or a pipe a name stays in one piece, so that it can be searched for
+    console = Console(width=None if sys.stdout.isatty() else 400)
     if report.failures:
         table = Table("file", "reason", title="no features", title_justify="left")
         for failure in report.failures:
