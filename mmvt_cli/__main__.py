@@ -9,6 +9,7 @@ from mmvt.errors import did_you_mean
 
 COMMANDS = {
     "setup": ("mmvt_cli.setup", "install what training, the demo or development need"),
+    "demo": ("mmvt_cli.demo", "make a corpus, train, evaluate, search and report; all measured"),
     "demo data": ("mmvt_cli.demo_data", "make the procedural corpus and its features"),
     "extract": ("mmvt_cli.extract", "turn video files into features"),
     "launch": ("mmvt_cli.launch", "run a project YAML (the same as locallaunch.py)"),
