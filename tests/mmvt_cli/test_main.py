@@ -61,7 +61,6 @@ def test_the_usage_lists_every_command(words: list[str], capsys: pytest.CaptureF
     ("words", "message"),
     [
         (["lanch"], "error: mmvt has no subcommand 'lanch'; did you mean launch?"),
-        (["demo"], "error: mmvt has no subcommand 'demo'; did you mean demo data?"),
         (["xyz", "data"], "error: mmvt has no subcommand 'xyz' (there are setup, "),
     ],
 )
