@@ -78,7 +78,7 @@ def _train(run: Path, seed: int, *, shuffled: bool) -> None:
     _step("training", [*launch, *training])
     predict = ["-m", "mmvt_cli.predict", TASK, f"dataset.annotations={captions}", *overrides]
     _step("held-out videos", [*predict, "--out", f"{run}/eval"])
-    untrained = [*predict, "--checkpoint", "none", "--out", f"{run}/untrained"]
+    untrained = [*predict, "--checkpoint", "none", "--out", f"{run}/eval_initial"]
     _step("the same, untrained", untrained)
 
 
@@ -118,7 +118,7 @@ def _summary(run: Path, seconds: float) -> None:
     attributes = {row["video"]: tuple(row[name] for name in SAME) for row in rows}
     predictions, _ = load_predictions(run / "eval" / "predictions.npz")
     motion = motion_recall(predictions, attributes)
-    trained, untrained = (_results(run / part) for part in ("eval", "untrained"))
+    trained, untrained = (_results(run / part) for part in ("eval", "eval_initial"))
     pool = trained["text_to_video"]["candidates"]
     print(f"\n== measured in this run, on {pool} videos of colour-shape pairs never trained on")
     for way, label in (("text_to_video", "text → video"), ("video_to_text", "video → text")):
