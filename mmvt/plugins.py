@@ -58,6 +58,7 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
         "mmvt.processors.base:Layout",
         {"VideoTextLayout": "mmvt.processors.layout"},
     ),
+    "masker": ("mmvt.processors.base:Masker", {}),
     "aligner": (
         "mmvt.processors.base:Aligner",
         {

@@ -14,13 +14,21 @@ ROOT = Path(__file__).resolve().parent.parent
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--golden", metavar="FOLDER", help="recorded cases for tests/golden")
+
+
+def shared_folder() -> Path:
+    return Path(os.environ.get("MMVT_SHARED", ROOT.parent / "shared"))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Return the folder of test data: $MMVT_SHARED, else ``shared`` beside the checkout.
 
     Without it a test is skipped, saying so; with ``CI=true`` its absence is a failure.
     """
-    folder = Path(os.environ.get("MMVT_SHARED", ROOT.parent / "shared"))
+    folder = shared_folder()
     if not folder.is_dir():
         pytest.skip(f"no shared test data at {folder}; set MMVT_SHARED")
     return folder

@@ -14,7 +14,7 @@ from mmvt.config.yaml_file import UNKNOWN
 from mmvt.datasets.multimodal import MultimodalDataset
 from mmvt.errors import ConfigError, PluginError, nearest, position
 from mmvt.plugins import Plugins, load_plugins
-from mmvt.processors.base import WIRE_KEYS
+from mmvt.processors.base import INPUT_KEYS
 
 if TYPE_CHECKING:
     from mmvt.evaluators.base import Metric, Predictor
@@ -219,7 +219,9 @@ def _check_ports(recipe: Recipe) -> None:
     from mmvt.models.model import check_ports
 
     plans = recipe.plans
-    keys = (*WIRE_KEYS, *plans["dataset"].values["aligner"].cls.produces)
+    aligner = plans["dataset"].values["aligner"]
+    masker = aligner.values.get("masker")
+    keys = (*INPUT_KEYS, *aligner.cls.produces, *(masker.cls.produces if masker else ()))
     encoders = {name: plan.cls for name, plan in recipe.encoders.items()}
     try:
         check_ports(keys, encoders, plans["trunk"].cls, plans["head"].cls, plans["loss"].cls)

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -32,12 +32,16 @@ from torch import Tensor
 
 Example = dict[str, Any]
 
-WIRE_KEYS = ("vfeats", "vmasks", "caps", "cmasks", "text_label", "video_label")
+INPUT_KEYS = ("vfeats", "vmasks", "caps", "cmasks")
+WIRE_KEYS = (*INPUT_KEYS, "text_label", "video_label")
 
 
 @dataclass(frozen=True)
 class TextClips:
     """Captions of one text id, in time order.
+
+    A text processor that knows more, such as the label of a segment or the right one of several
+    choices, returns a subclass with further fields.
 
     Attributes:
         start: (n,) start of each caption in seconds.
@@ -59,8 +63,8 @@ class TextClips:
         number of them: every caption then covers the whole video.
         """
         if factor == 0:
-            return TextClips(np.zeros(len(self)), np.full(len(self), np.inf), self.cap)
-        return TextClips(self.start * factor, self.end * factor, self.cap)
+            return replace(self, start=np.zeros(len(self)), end=np.full(len(self), np.inf))
+        return replace(self, start=self.start * factor, end=self.end * factor)
 
 
 class MetaProcessor(ABC):
@@ -115,6 +119,27 @@ class Layout(ABC):
         """Return the padded tensors of one example."""
 
 
+class Masker(ABC):
+    """Hides a part of an example and writes down what a model has to find again.
+
+    Attributes:
+        produces: the label keys that it adds to an example.
+    """
+
+    produces: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def __call__(
+        self, example: Mapping[str, Tensor], rng: np.random.Generator
+    ) -> dict[str, Tensor]:
+        """Return the example with labels; the tensors given are not changed.
+
+        Args:
+            example: the wire keys of one example, as a layout writes them.
+            rng: the generator of this example; the only source of chance.
+        """
+
+
 class Sampler(ABC):
     """Chooses which part of a video and which of its captions make one example."""
 
@@ -129,7 +154,8 @@ class Aligner(ABC):
     """Makes one training example of the features and the captions of a video.
 
     Attributes:
-        produces: keys of an example beside the wire keys, for a model that asks for them.
+        produces: keys of an example beside :data:`INPUT_KEYS` and ``video_id``: labels, and what
+            a model, a loss or a predictor asks for by these names.
     """
 
     produces: ClassVar[tuple[str, ...]] = ()

@@ -11,7 +11,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from mmvt.errors import ConfigError
-from mmvt.processors.base import Aligner, Layout, Sampler, TextClips
+from mmvt.processors.base import Aligner, Layout, Masker, Sampler, TextClips
 from mmvt.processors.sampling import FixedLenSampler, OverlappedSampler
 
 
@@ -21,15 +21,24 @@ class SampledAligner(Aligner):
     Args:
         sampler: chooses video steps and captions.
         layout: writes them into tensors.
+        masker: hides a part of each sample and adds labels; null = nothing is hidden.
         subsampling: independent samples of one video; more than one are stacked in a new first
             dimension.
     """
 
-    def __init__(self, *, sampler: Sampler, layout: Layout, subsampling: int = 1) -> None:
+    def __init__(
+        self,
+        *,
+        sampler: Sampler,
+        layout: Layout,
+        masker: Masker | None = None,
+        subsampling: int = 1,
+    ) -> None:
         if subsampling < 1:
             raise ConfigError(f"subsampling is {subsampling}, but must be at least 1")
         self.sampler = sampler
         self.layout = layout
+        self.masker = masker
         self.subsampling = subsampling
 
     @override
@@ -53,7 +62,8 @@ class SampledAligner(Aligner):
     ) -> dict[str, Tensor]:
         steps, chosen = self.sampler(clips, len(video_features), rng)
         text_ids = [token for index in chosen for token in clips.cap[index]]
-        return self.layout(video_features[steps], text_ids)
+        sample = self.layout(video_features[steps], text_ids)
+        return sample if self.masker is None else self.masker(sample, rng)
 
 
 class FixedLenAligner(SampledAligner):
