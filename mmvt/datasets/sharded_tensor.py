@@ -106,6 +106,8 @@ def map_array(path: Path) -> np.ndarray:
 def all_finite(numbers: np.ndarray) -> bool:
     """Return whether no number is NaN or infinite."""
     if numbers.dtype == np.float16:
-        # the bits of the exponent are all set; 20 times as fast as asking numpy
-        return not bool(((numbers.view(np.uint16) & 0x7C00) == 0x7C00).any())
+        # where the exponent is all ones, the bits are those of a larger whole number than any
+        # finite value of the same sign has; far faster than asking numpy, and without a copy
+        positive = numbers.view(np.int16).max(initial=0) < 0x7C00
+        return bool(positive and numbers.view(np.uint16).max(initial=0) < 0xFC00)
     return bool(np.isfinite(numbers).all())
