@@ -77,7 +77,12 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "trunk": (
         "mmvt.models.base:Trunk",
-        {"SeparateTrunk": "mmvt.models.bert", "SentenceTrunk": "mmvt.models.bridge"},
+        {
+            "SeparateTrunk": "mmvt.models.bert",
+            "SharedTrunk": "mmvt.models.joint",
+            "JointTrunk": "mmvt.models.joint",
+            "SentenceTrunk": "mmvt.models.bridge",
+        },
     ),
     "head": (
         "mmvt.models.base:Head",

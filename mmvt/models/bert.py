@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from mmvt.errors import CheckpointError, ConfigError, MissingWeightsError, did_you_mean
 from mmvt.features.weights import find_pretrained
+from mmvt.models.attention_masks import joint_mask, key_mask
 from mmvt.models.base import Trunk
 
 
@@ -52,15 +53,10 @@ class SeparateTrunk(Trunk):
         bert_config: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        config = read_bert_config(bert_name, bert_config or {})
-        if max_video_len + 2 > config.max_position_embeddings:
-            raise ConfigError(
-                f"max_video_len is {max_video_len}, but a BERT of {config.max_position_embeddings} "
-                "positions takes 2 less"
-            )
-        if pretrained and bert_name is None:
-            raise ConfigError("pretrained weights need a bert_name; set it, or pretrained: false")
-        layers = config.num_hidden_layers if num_hidden_layers is None else num_hidden_layers
+        config = video_bert_config(
+            max_video_len, bert_name, num_hidden_layers, pretrained, bert_config or {}
+        )
+        layers = config.num_hidden_layers
         config.num_hidden_layers = max(layers, num_hidden_video_layers)
         bert = build_bert(config, bert_name if pretrained else None)
         self.max_video_len = max_video_len
@@ -73,51 +69,40 @@ class SeparateTrunk(Trunk):
         self,
         video_embeddings: Float[Tensor, "batch video_len hidden"],
         vmasks: Bool[Tensor, "batch video_len"],
-        caps: Int[Tensor, "batch text_len"],
-        cmasks: Bool[Tensor, "batch text_len"],
+        caps: Int[Tensor, "texts text_len"],
+        cmasks: Bool[Tensor, "texts text_len"],
+        window_caps: Int[Tensor, "batch window_text_len"] | None = None,
+        window_cmasks: Bool[Tensor, "batch window_text_len"] | None = None,
     ) -> dict[str, Tensor]:
         """Return ``hidden_video`` (batch, video_len + 2, hidden) and ``hidden_text``.
 
-        ``hidden_text`` (batch, text_len - 1, hidden) has no state of the video's ``[SEP]``.
+        ``hidden_text`` (texts, text_len - 1, hidden) has no state of the video's ``[SEP]``.
+
+        Args:
+            video_embeddings: tokens of the frames.
+            vmasks: which frames are real.
+            caps: a text for each video, unless there is ``window_caps``.
+            cmasks: its mask.
+            window_caps: what goes with each video instead, where ``caps`` are texts of their own.
+            window_cmasks: its mask.
 
         Raises:
             ConfigError: the video or the text is longer than the model's positions.
         """
+        edges = caps, cmasks
+        if window_caps is not None and window_cmasks is not None:
+            edges = window_caps, window_cmasks
         return {
-            "hidden_video": self._video_states(video_embeddings, vmasks, caps, cmasks),
+            "hidden_video": video_states(
+                self.video, self.max_video_len, video_embeddings, vmasks, *edges
+            ),
             "hidden_text": self._text_states(caps, cmasks),
         }
 
-    def _video_states(
-        self,
-        video_embeddings: Float[Tensor, "batch video_len hidden"],
-        vmasks: Bool[Tensor, "batch video_len"],
-        caps: Int[Tensor, "batch text_len"],
-        cmasks: Bool[Tensor, "batch text_len"],
-    ) -> Float[Tensor, "batch video_states hidden"]:
-        steps = video_embeddings.shape[1]
-        if steps > self.max_video_len:
-            raise ConfigError(
-                f"a video has {steps} steps, but max_video_len is {self.max_video_len}"
-            )
-        edges = self.video.embeddings.word_embeddings(caps[:, :2])
-        positions = torch.arange(steps + 2, device=caps.device)
-        positions[-1] = self.max_video_len + 1
-        states: Tensor = self.video(
-            inputs_embeds=torch.cat([edges[:, :1], video_embeddings, edges[:, 1:]], dim=1),
-            position_ids=positions[None],
-            attention_mask=key_mask(torch.cat([cmasks[:, :1], vmasks, cmasks[:, 1:2]], dim=1)),
-        ).last_hidden_state
-        return states
-
     def _text_states(
-        self, caps: Int[Tensor, "batch text_len"], cmasks: Bool[Tensor, "batch text_len"]
-    ) -> Float[Tensor, "batch text_states hidden"]:
-        positions = self.text.embeddings.position_embeddings.num_embeddings
-        if caps.shape[1] - 1 > positions:
-            raise ConfigError(
-                f"a text has {caps.shape[1] - 1} tokens, but its BERT {positions} positions"
-            )
+        self, caps: Int[Tensor, "texts text_len"], cmasks: Bool[Tensor, "texts text_len"]
+    ) -> Float[Tensor, "texts text_states hidden"]:
+        check_length(self.text, caps.shape[1] - 1)
         states: Tensor = self.text(
             input_ids=torch.cat([caps[:, :1], caps[:, 2:]], dim=1),
             attention_mask=key_mask(torch.cat([cmasks[:, :1], cmasks[:, 2:]], dim=1)),
@@ -125,13 +110,100 @@ class SeparateTrunk(Trunk):
         return states
 
 
-def key_mask(mask: Bool[Tensor, "batch length"]) -> Bool[Tensor, "batch 1 length length"]:
-    """Return the attention mask that lets every position see the positions of ``mask``.
+def joint_inputs(
+    bert: BertModel,
+    max_video_len: int,
+    video_embeddings: Float[Tensor, "batch video_len hidden"],
+    caps: Int[Tensor, "batch text_len"],
+) -> dict[str, Tensor]:
+    """Return what a BERT embeds for ``[CLS] v1 … vV [SEP] w1 … wn [SEP] [PAD] …``.
 
-    A row without any real position sees all of its padding: attention over nothing is not a number.
+    ``[CLS]`` and the frames have the positions from 0, the video's ``[SEP]`` that after the longest
+    video, however many frames there are. Words have the token type 1, all before them 0.
+
+    Raises:
+        ConfigError: the video or the text is longer than the model's positions.
     """
-    keys = mask | ~mask.any(1, keepdim=True)
-    return keys[:, None, None, :].expand(-1, 1, mask.shape[1], -1)
+    steps = video_embeddings.shape[1]
+    if steps > max_video_len:
+        raise ConfigError(f"a video has {steps} steps, but max_video_len is {max_video_len}")
+    rest = max_video_len + torch.arange(1, caps.shape[1], device=caps.device)
+    check_length(bert, max_video_len + caps.shape[1])
+    words = bert.embeddings.word_embeddings(caps)
+    positions = torch.cat([torch.arange(steps + 1, device=caps.device), rest])
+    return {
+        "inputs_embeds": torch.cat([words[:, :1], video_embeddings, words[:, 1:]], dim=1),
+        "position_ids": positions[None],
+        "token_type_ids": (positions > max_video_len + 1).long()[None],
+    }
+
+
+def video_states(
+    bert: BertModel,
+    max_video_len: int,
+    video_embeddings: Float[Tensor, "batch video_len hidden"],
+    vmasks: Bool[Tensor, "batch video_len"],
+    caps: Int[Tensor, "batch text_len"],
+    cmasks: Bool[Tensor, "batch text_len"],
+) -> Float[Tensor, "batch video_states hidden"]:
+    """Return the states of ``[CLS] v1 … vV [SEP]``, the two being the first of ``caps``.
+
+    Raises:
+        ConfigError: the video is longer than ``max_video_len``.
+    """
+    states: Tensor = bert(
+        **joint_inputs(bert, max_video_len, video_embeddings, caps[:, :2]),
+        attention_mask=key_mask(joint_mask(vmasks, cmasks[:, :2])),
+    ).last_hidden_state
+    return states
+
+
+def check_length(bert: BertModel, length: int) -> None:
+    """Raise unless a BERT has a position for each token of a sequence.
+
+    Raises:
+        ConfigError: it has fewer.
+    """
+    positions = bert.config.max_position_embeddings
+    if length > positions:
+        raise ConfigError(f"a text has {length} tokens, but its BERT {positions} positions")
+
+
+def video_bert_config(
+    max_video_len: int,
+    bert_name: str | None,
+    num_hidden_layers: int | None,
+    pretrained: bool,
+    overrides: Mapping[str, Any],
+) -> BertConfig:
+    """Return the configuration of a BERT that takes videos.
+
+    Args:
+        max_video_len: most video tokens.
+        bert_name: name or folder of a BERT; None = transformers' defaults.
+        num_hidden_layers: its layers; None = those that it has.
+        pretrained: its weights are wanted, too.
+        overrides: fields to replace.
+
+    Raises:
+        MissingWeightsError: as :func:`read_bert_config` does.
+        ConfigError: a field does not exist, there is no layer, or videos have too many tokens.
+    """
+    config = read_bert_config(bert_name, overrides)
+    if num_hidden_layers is not None:
+        config.num_hidden_layers = num_hidden_layers
+    if config.num_hidden_layers < 1:
+        raise ConfigError(
+            f"a BERT of {config.num_hidden_layers} layers is asked for, but needs at least 1"
+        )
+    if max_video_len + 2 > config.max_position_embeddings:
+        raise ConfigError(
+            f"max_video_len is {max_video_len}, but a BERT of {config.max_position_embeddings} "
+            "positions takes 2 less"
+        )
+    if pretrained and bert_name is None:
+        raise ConfigError("pretrained weights need a bert_name; set it, or pretrained: false")
+    return config
 
 
 def read_bert_config(bert_name: str | None, overrides: Mapping[str, Any]) -> BertConfig:

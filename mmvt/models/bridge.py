@@ -19,8 +19,9 @@ from typing_extensions import override
 from mmvt.checkpoint import load_state
 from mmvt.errors import ConfigError
 from mmvt.features.weights import find_pretrained, weight_file
+from mmvt.models.attention_masks import key_mask
 from mmvt.models.base import Encoder, Trunk
-from mmvt.models.bert import build_bert, key_mask, read_bert_config
+from mmvt.models.bert import build_bert, read_bert_config
 from mmvt.models.pooling import masked_mean
 
 

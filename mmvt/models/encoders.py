@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from typing_extensions import override
 
@@ -17,7 +18,10 @@ INITIAL_STD = 0.02  # BERT's: video and word embeddings start at the same scale
 class VideoTokenMLP(Encoder):
     """Makes one token of each step of video features: linear, GELU, LayerNorm, linear.
 
-    Source: VideoCLIP (arXiv 2109.14084) §3.1.
+    Frames that are masked become the token of a row of zeros, so that a model has to tell what
+    they were; their own tokens are what it is measured by. The features given are not changed.
+
+    Source: VideoCLIP (arXiv 2109.14084) §3.1; masked frames: VLM (ACL Findings 2021) §3.2.
 
     Args:
         hidden_size: width of the tokens.
@@ -27,7 +31,7 @@ class VideoTokenMLP(Encoder):
             (``concat``), which keeps where in the frame a thing is.
     """
 
-    produces = ("video_embeddings",)
+    produces = ("video_embeddings", "frame_embeddings")
 
     def __init__(
         self,
@@ -54,16 +58,31 @@ class VideoTokenMLP(Encoder):
 
     @override
     def forward(  # type: ignore[override]  # parameters are ports
-        self, vfeats: Float[Tensor, "batch video_len *rows dim"]
+        self,
+        vfeats: Float[Tensor, "batch video_len *rows dim"],
+        video_label: Bool[Tensor, "batch video_len"] | None = None,
     ) -> dict[str, Tensor]:
-        """Return ``video_embeddings`` (batch, video_len, hidden_size).
+        """Return ``video_embeddings`` and ``frame_embeddings`` (batch, video_len, hidden_size).
+
+        Both are the same unless ``video_label`` says which frames are masked; the masked ones are
+        missing in ``video_embeddings`` alone.
 
         Raises:
             ConfigError: the features have another width, or another number of rows a step.
         """
-        states = self.linear1(self._one_row(vfeats).to(self.linear1.weight.dtype))
-        states = self.LayerNorm(nn.functional.gelu(states))
-        return {"video_embeddings": self.linear2(states)}
+        frames = self._tokens(self._one_row(vfeats))
+        if video_label is None:
+            return {"video_embeddings": frames, "frame_embeddings": frames}
+        blank = self._tokens(vfeats.new_zeros(self.linear1.in_features))
+        shown = torch.where(video_label[..., None], blank, frames)
+        return {"video_embeddings": shown, "frame_embeddings": frames}
+
+    def _tokens(self, rows: Float[Tensor, "*steps width"]) -> Float[Tensor, "*steps hidden"]:
+        states = self.LayerNorm(
+            nn.functional.gelu(self.linear1(rows.to(self.linear1.weight.dtype)))
+        )
+        tokens: Tensor = self.linear2(states)
+        return tokens
 
     def _one_row(
         self, vfeats: Float[Tensor, "batch video_len *rows dim"]

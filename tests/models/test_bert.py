@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from transformers import BertConfig, BertForMaskedLM
 
 from mmvt.errors import CheckpointError, ConfigError, MissingWeightsError
-from mmvt.models.bert import SeparateTrunk, key_mask, read_bert_config
+from mmvt.models.attention_masks import key_mask
+from mmvt.models.bert import SeparateTrunk, read_bert_config
 from tests.trap import Trap
 
 CONFIG = {

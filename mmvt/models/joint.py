@@ -1,0 +1,231 @@
+"""Trunks with one BERT for video and text: apart as in a dual encoder, or in one sequence."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from typing_extensions import override
+
+from mmvt.errors import ConfigError
+from mmvt.models.attention_masks import (
+    causal_attention,
+    isolated_attention,
+    joint_mask,
+    key_mask,
+    layer_mask,
+)
+from mmvt.models.base import Trunk
+from mmvt.models.bert import (
+    build_bert,
+    check_length,
+    joint_inputs,
+    video_bert_config,
+    video_states,
+)
+
+NUM_SEGMENTS = 256  # rows of a table that VLM's checkpoints hold and nothing reads
+
+
+class SharedTrunk(Trunk):
+    """One BERT that runs over the video, and again over the text.
+
+    Positions and token types are those of the joint sequence, so that a :class:`JointTrunk` can go
+    on from its weights.
+
+    Source: VideoCLIP (arXiv 2109.14084) §5.4, the ablation with a shared encoder.
+
+    Args:
+        max_video_len: most video tokens of an example; positions of words begin after them.
+        bert_name: name or folder of a BERT; null = built from ``bert_config`` alone.
+        num_hidden_layers: layers; null = all that ``bert_name`` has.
+        pretrained: begin with the weights of ``bert_name``, else with random ones.
+        bert_config: fields of the BERT's config.json to replace, such as ``hidden_size``.
+    """
+
+    produces = ("hidden_video", "hidden_text")
+
+    def __init__(
+        self,
+        *,
+        max_video_len: int,
+        bert_name: str | None = None,
+        num_hidden_layers: int | None = None,
+        pretrained: bool = True,
+        bert_config: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        config = video_bert_config(
+            max_video_len, bert_name, num_hidden_layers, pretrained, bert_config or {}
+        )
+        self.bert = build_bert(config, bert_name if pretrained else None)
+        self.max_video_len = max_video_len
+        self.hidden_size: int = config.hidden_size
+
+    @override
+    def forward(  # type: ignore[override]  # parameters are ports
+        self,
+        video_embeddings: Float[Tensor, "batch video_len hidden"],
+        vmasks: Bool[Tensor, "batch video_len"],
+        caps: Int[Tensor, "texts text_len"],
+        cmasks: Bool[Tensor, "texts text_len"],
+        window_caps: Int[Tensor, "batch window_text_len"] | None = None,
+        window_cmasks: Bool[Tensor, "batch window_text_len"] | None = None,
+    ) -> dict[str, Tensor]:
+        """Return ``hidden_video`` and ``hidden_text``, as :class:`SeparateTrunk` does.
+
+        Raises:
+            ConfigError: the video or the text is longer than the model's positions.
+        """
+        edges = caps, cmasks
+        if window_caps is not None and window_cmasks is not None:
+            edges = window_caps, window_cmasks
+        return {
+            "hidden_video": video_states(
+                self.bert, self.max_video_len, video_embeddings, vmasks, *edges
+            ),
+            "hidden_text": self._text_states(caps, cmasks),
+        }
+
+    def _text_states(
+        self, caps: Int[Tensor, "texts text_len"], cmasks: Bool[Tensor, "texts text_len"]
+    ) -> Float[Tensor, "texts text_states hidden"]:
+        check_length(self.bert, self.max_video_len + caps.shape[1])
+        places = torch.arange(1, caps.shape[1], device=caps.device)
+        positions = torch.where(places > 1, places + self.max_video_len, 0)
+        states: Tensor = self.bert(
+            input_ids=torch.cat([caps[:, :1], caps[:, 2:]], dim=1),
+            position_ids=positions[None],
+            token_type_ids=(positions > 0).long()[None],
+            attention_mask=key_mask(torch.cat([cmasks[:, :1], cmasks[:, 2:]], dim=1)),
+        ).last_hidden_state
+        return states
+
+
+class JointTrunk(Trunk):
+    """One BERT over video and text in one sequence, ``[CLS] v1 … vV [SEP] w1 … wn [SEP]``.
+
+    With ``num_iso_layer``, video and text do not see each other up to that layer, where
+    ``hidden_video`` and ``hidden_text`` are read: these are then those of a dual encoder, and each
+    side can be encoded without the other.
+
+    Source: VLM (ACL Findings 2021) §3.
+
+    Args:
+        max_video_len: most video tokens of an example; the video ``[SEP]`` always has the position
+            after them, however many there are.
+        bert_name: name or folder of a BERT; null = built from ``bert_config`` alone.
+        num_hidden_layers: layers; null = all that ``bert_name`` has.
+        num_iso_layer: layers, from the first, in which video and text are kept apart; null = none.
+        text_attention: ``causal`` = no word sees a later one, and the video sees no word, so that
+            text can be generated; ``full`` = everything sees everything.
+        use_seg_emb: hold the table of segment embeddings that VLM's checkpoints come with; nothing
+            reads or trains it.
+        pretrained: begin with the weights of ``bert_name``, else with random ones.
+        bert_config: fields of the BERT's config.json to replace, such as ``hidden_size``.
+    """
+
+    produces = ("hidden", "hidden_video", "hidden_text", "word_embeddings")
+
+    def __init__(
+        self,
+        *,
+        max_video_len: int,
+        bert_name: str | None = None,
+        num_hidden_layers: int | None = None,
+        num_iso_layer: int | None = None,
+        text_attention: Literal["full", "causal"] = "full",
+        use_seg_emb: bool = False,
+        pretrained: bool = True,
+        bert_config: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        config = video_bert_config(
+            max_video_len, bert_name, num_hidden_layers, pretrained, bert_config or {}
+        )
+        if num_iso_layer and text_attention == "causal":
+            raise ConfigError("num_iso_layer hides the video from the text that is to tell of it")
+        if not 0 <= (num_iso_layer or 0) <= config.num_hidden_layers:
+            raise ConfigError(
+                f"num_iso_layer is {num_iso_layer}, but there are {config.num_hidden_layers} layers"
+            )
+        self.bert = build_bert(config, bert_name if pretrained else None)
+        if use_seg_emb:
+            table = nn.Embedding(NUM_SEGMENTS, config.hidden_size)
+            # workers that share gradients would wait for one
+            self.bert.embeddings.seg_embeddings = table.requires_grad_(False)
+        self.max_video_len = max_video_len
+        self.num_iso_layer = num_iso_layer or 0
+        self.text_attention = text_attention
+        self.hidden_size: int = config.hidden_size
+
+    @override
+    def forward(  # type: ignore[override]  # parameters are ports
+        self,
+        video_embeddings: Float[Tensor, "batch video_len hidden"],
+        vmasks: Bool[Tensor, "batch video_len"],
+        caps: Int[Tensor, "texts text_len"],
+        cmasks: Bool[Tensor, "texts text_len"],
+        window_caps: Int[Tensor, "batch window_text_len"] | None = None,
+        window_cmasks: Bool[Tensor, "batch window_text_len"] | None = None,
+    ) -> dict[str, Tensor]:
+        """Return the states of the joint sequence, its two parts, and the word embeddings.
+
+        ``hidden`` (batch, length, hidden) is of the last layer; ``hidden_video`` (batch,
+        video_len + 2, hidden), of ``[CLS] v1 … vV [SEP]``, and ``hidden_text`` (texts,
+        text_len - 1, hidden), of ``[CLS] w1 … wn [SEP]``, are of the layer ``num_iso_layer``.
+        ``word_embeddings`` (words, hidden) is the weight itself.
+
+        Args:
+            video_embeddings: tokens of the frames.
+            vmasks: which frames are real.
+            caps: a text for each video, unless there is ``window_caps``.
+            cmasks: its mask.
+            window_caps: what goes with each video instead, where ``caps`` are texts of their own:
+                these then run without frames.
+            window_cmasks: its mask.
+
+        Raises:
+            ConfigError: the video or the text is longer than the model's positions.
+        """
+        edges = caps, cmasks
+        if window_caps is not None and window_cmasks is not None:
+            edges = window_caps, window_cmasks
+        hidden, apart = self._states(video_embeddings, vmasks, *edges)
+        end = vmasks.shape[1] + 2
+        hidden_text = torch.cat([apart[:, :1], apart[:, end:]], dim=1)
+        if window_caps is not None:
+            nothing = video_embeddings.new_zeros(len(caps), 0, self.hidden_size)
+            alone = self._states(nothing, cmasks[:, :0], caps, cmasks)[1]
+            hidden_text = torch.cat([alone[:, :1], alone[:, 2:]], dim=1)
+        return {
+            "hidden": hidden,
+            "hidden_video": apart[:, :end],
+            "hidden_text": hidden_text,
+            "word_embeddings": self.bert.embeddings.word_embeddings.weight,
+        }
+
+    def _states(
+        self,
+        video_embeddings: Float[Tensor, "batch video_len hidden"],
+        vmasks: Bool[Tensor, "batch video_len"],
+        caps: Int[Tensor, "batch text_len"],
+        cmasks: Bool[Tensor, "batch text_len"],
+    ) -> tuple[Float[Tensor, "batch length hidden"], Float[Tensor, "batch length hidden"]]:
+        """Return the states of the last layer and those of the last isolated one."""
+        states = self.bert.embeddings(
+            **joint_inputs(self.bert, self.max_video_len, video_embeddings, caps)
+        )
+        isolated = layer_mask(isolated_attention(vmasks, cmasks))
+        if self.text_attention == "causal":
+            joint = layer_mask(causal_attention(vmasks, cmasks, "text"))
+        else:
+            joint = key_mask(joint_mask(vmasks, cmasks))
+        between = states
+        for number, layer in enumerate(self.bert.encoder.layer, start=1):
+            states = layer(states, isolated if number <= self.num_iso_layer else joint)
+            if number == self.num_iso_layer:
+                between = states
+        return states, between if self.num_iso_layer else states
