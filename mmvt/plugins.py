@@ -52,19 +52,29 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
             "WholeSampler": "mmvt.processors.sampling",
             "FixedLenSampler": "mmvt.processors.sampling",
             "OverlappedSampler": "mmvt.processors.sampling",
+            "VariedLenSampler": "mmvt.processors.sampling",
+            "StartClipSampler": "mmvt.processors.sampling",
+            "MILNCESampler": "mmvt.processors.sampling",
         },
     ),
     "layout": (
         "mmvt.processors.base:Layout",
         {"VideoTextLayout": "mmvt.processors.layout"},
     ),
-    "masker": ("mmvt.processors.base:Masker", {}),
+    "masker": (
+        "mmvt.processors.base:Masker",
+        {"FrameTokenMasker": "mmvt.processors.masking"},
+    ),
     "aligner": (
         "mmvt.processors.base:Aligner",
         {
             "SampledAligner": "mmvt.processors.aligners.sampled",
             "FixedLenAligner": "mmvt.processors.aligners.sampled",
             "OverlappedAligner": "mmvt.processors.aligners.sampled",
+            "VariedLenAligner": "mmvt.processors.aligners.sampled",
+            "StartClipAligner": "mmvt.processors.aligners.sampled",
+            "MFMMLMAligner": "mmvt.processors.aligners.masked",
+            "MILNCEAligner": "mmvt.processors.aligners.milnce",
             "PairAligner": "mmvt.processors.aligners.pair",
         },
     ),
@@ -100,7 +110,10 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
             "NCE": "mmvt.losses.contrastive",
         },
     ),
-    "task": ("mmvt.tasks.task:Task", {"Task": "mmvt.tasks.task"}),
+    "task": (
+        "mmvt.tasks.task:Task",
+        {"Task": "mmvt.tasks.task", "RetrievalTask": "mmvt.tasks.retrieval_task"},
+    ),
     "predictor": (
         "mmvt.evaluators.base:Predictor",
         {"RetrievalPredictor": "mmvt.evaluators.predictors.retrieval"},

@@ -20,6 +20,9 @@ from mmvt.errors import ConfigError, DataError
 from mmvt.processors.base import Sampler, TextClips
 
 MAX_SPAN = 256
+CANDIDATES = 4
+WIDE_SPAN = 5.0
+SEEN_SPAN = 3.2
 
 
 class WholeSampler(Sampler):
@@ -52,6 +55,8 @@ class FixedLenSampler(Sampler):
         keep_prob: probability with which a neighbouring caption is taken, not skipped.
     """
 
+    first_caption: int | None = None
+
     def __init__(self, *, max_video_len: int, max_len: int, keep_prob: float = 1.0) -> None:
         self.max_words = max_len - max_video_len - 3
         self.keep_prob = keep_prob
@@ -63,9 +68,44 @@ class FixedLenSampler(Sampler):
         self, clips: TextClips, num_steps: int, rng: np.random.Generator
     ) -> tuple[slice, Sequence[int]]:
         clips = clips_within(clips, num_steps)
-        chosen = grow_captions(clips, self.max_words, rng, keep_prob=self.keep_prob)
-        first, stop = covered_steps(clips, chosen)
-        return slice(first, min(max(stop, first + 1), num_steps)), chosen
+        chosen = grow_captions(
+            clips, self.max_words, rng, centre=self.first_caption, keep_prob=self.keep_prob
+        )
+        return covered_slice(clips, chosen, num_steps), chosen
+
+
+class StartClipSampler(FixedLenSampler):
+    """The first captions of a video until the text is full, and the video they cover."""
+
+    first_caption = 0
+
+
+class VariedLenSampler(Sampler):
+    """Captions grown around a random one up to a random length, and the video they cover.
+
+    A longer video is left for the layout to cut.
+
+    Args:
+        sampled_min_len: fewest tokens at which captions stop growing.
+        sampled_max_len: most tokens at which captions stop growing.
+        keep_prob: probability with which a neighbouring caption is taken, not skipped.
+    """
+
+    def __init__(
+        self, *, sampled_min_len: int = 8, sampled_max_len: int = 64, keep_prob: float = 1.0
+    ) -> None:
+        self.words = _word_range(sampled_min_len, sampled_max_len)
+        self.keep_prob = keep_prob
+        _require(0 < keep_prob <= 1, f"keep_prob {keep_prob} is not in (0, 1]")
+
+    @override
+    def __call__(
+        self, clips: TextClips, num_steps: int, rng: np.random.Generator
+    ) -> tuple[slice, Sequence[int]]:
+        clips = clips_within(clips, num_steps)
+        max_words = int(rng.integers(*self.words, endpoint=True))
+        chosen = grow_captions(clips, max_words, rng, keep_prob=self.keep_prob)
+        return covered_slice(clips, chosen, num_steps), chosen
 
 
 class OverlappedSampler(Sampler):
@@ -94,13 +134,9 @@ class OverlappedSampler(Sampler):
         keep_prob: float = 1.0,
     ) -> None:
         longest = max_video_len if sampled_video_max_len is None else sampled_video_max_len
-        self.words = (sampled_min_len, sampled_max_len)
+        self.words = _word_range(sampled_min_len, sampled_max_len)
         self.steps = (sampled_video_min_len, longest)
         self.keep_prob = keep_prob
-        _require(
-            0 <= sampled_min_len <= sampled_max_len,
-            f"sampled_min_len {sampled_min_len} to sampled_max_len {sampled_max_len} is no range",
-        )
         _require(
             1 <= sampled_video_min_len <= longest <= max_video_len,
             f"sampled_video_min_len {sampled_video_min_len} to sampled_video_max_len {longest} "
@@ -118,6 +154,28 @@ class OverlappedSampler(Sampler):
         centre = int(rng.integers(*covered_steps(clips, chosen), endpoint=True))
         length = int(rng.integers(*self.steps, endpoint=True))
         return grow_window(centre, length, num_steps, rng), chosen
+
+
+class MILNCESampler(Sampler):
+    """A few steps around a random caption, with the captions nearest to it as candidates.
+
+    The caption is widened to 5 steps where it is shorter, and 3.2 steps of it are taken, from a
+    random whole one on. The first or the last caption stands in for candidates outside the list.
+
+    Source: MIL-NCE (arXiv 1912.06430), §3.1, whose features have one step a second.
+    """
+
+    @override
+    def __call__(
+        self, clips: TextClips, num_steps: int, rng: np.random.Generator
+    ) -> tuple[slice, Sequence[int]]:
+        clips = clips_within(clips, num_steps)
+        centre = int(rng.integers(len(clips)))
+        first = first_candidate(clips, centre)
+        candidates = [min(max(first + i, 0), len(clips) - 1) for i in range(CANDIDATES)]
+        low, high = seek_range(clips.start[centre], clips.end[centre])
+        seek = min(int(rng.integers(low, high, endpoint=True)), num_steps - 1)
+        return slice(seek, min(math.floor(seek + SEEN_SPAN), num_steps)), candidates
 
 
 def clips_within(clips: TextClips, num_steps: int) -> TextClips:
@@ -185,6 +243,42 @@ def covered_steps(clips: TextClips, chosen: Sequence[int]) -> tuple[int, int]:
     return math.floor(clips.start[chosen[0]]), math.ceil(clips.end[chosen[-1]])
 
 
+def covered_slice(clips: TextClips, chosen: Sequence[int], num_steps: int) -> slice:
+    """Return the steps that the chosen captions cover, at least one."""
+    first, stop = covered_steps(clips, chosen)
+    return slice(first, min(max(stop, first + 1), num_steps))
+
+
+def first_candidate(clips: TextClips, centre: int) -> int:
+    """Return the index of the first of :data:`CANDIDATES` captions nearest in time to one.
+
+    A window grows by the neighbour with which it covers less time, to the right where both are
+    equal. Once it holds the first caption it is moved there; once it holds the last, the
+    candidates that it lacks are counted to its left, even if there are none.
+    """
+    first = last = centre
+    for held in range(1, CANDIDATES):
+        if first == 0:
+            return 0
+        if last == len(clips) - 1:
+            return first - (CANDIDATES - held)
+        to_the_left = clips.end[last] - clips.start[first - 1]
+        if to_the_left < clips.end[last + 1] - clips.start[first]:
+            first -= 1
+        else:
+            last += 1
+    return first
+
+
+def seek_range(start: float, end: float) -> tuple[int, int]:
+    """Return the (first, last) step from which on the steps of a caption may be taken."""
+    lack = WIDE_SPAN - (end - start)
+    if lack > 0:
+        start = max(0.0, start - lack / 2)
+        end = start + WIDE_SPAN
+    return math.floor(start), math.floor(max(start, end - SEEN_SPAN))
+
+
 def grow_window(centre: int, length: int, num_steps: int, rng: np.random.Generator) -> slice:
     """Return a run of ``min(length, num_steps)`` steps grown around a centre.
 
@@ -202,6 +296,11 @@ def grow_window(centre: int, length: int, num_steps: int, rng: np.random.Generat
     start = centre - int(rng.binomial(width, 0.5))
     start = min(max(start, 0), num_steps - width)
     return slice(start, start + width)
+
+
+def _word_range(least: int, most: int) -> tuple[int, int]:
+    _require(0 <= least <= most, f"sampled_min_len {least} to sampled_max_len {most} is no range")
+    return least, most
 
 
 def _require(holds: bool, otherwise: str) -> None:

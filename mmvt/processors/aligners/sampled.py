@@ -12,7 +12,12 @@ from typing_extensions import override
 
 from mmvt.errors import ConfigError
 from mmvt.processors.base import Aligner, Layout, Masker, Sampler, TextClips
-from mmvt.processors.sampling import FixedLenSampler, OverlappedSampler
+from mmvt.processors.sampling import (
+    FixedLenSampler,
+    OverlappedSampler,
+    StartClipSampler,
+    VariedLenSampler,
+)
 
 
 class SampledAligner(Aligner):
@@ -87,6 +92,58 @@ class FixedLenAligner(SampledAligner):
         subsampling: int = 1,
     ) -> None:
         sampler = FixedLenSampler(max_video_len=max_video_len, max_len=max_len, keep_prob=keep_prob)
+        super().__init__(sampler=sampler, layout=layout, subsampling=subsampling)
+
+
+class StartClipAligner(SampledAligner):
+    """The first captions until the text is full, and the video they cover.
+
+    Args:
+        layout: writes the sample into tensors.
+        max_video_len: length of the video part of the sequence, in feature steps.
+        max_len: length of the whole sequence, in tokens.
+        keep_prob: probability with which the next caption is taken, not skipped.
+        subsampling: independent samples of one video.
+    """
+
+    def __init__(
+        self,
+        *,
+        layout: Layout,
+        max_video_len: int,
+        max_len: int,
+        keep_prob: float = 1.0,
+        subsampling: int = 1,
+    ) -> None:
+        sampler = StartClipSampler(
+            max_video_len=max_video_len, max_len=max_len, keep_prob=keep_prob
+        )
+        super().__init__(sampler=sampler, layout=layout, subsampling=subsampling)
+
+
+class VariedLenAligner(SampledAligner):
+    """Captions grown up to a random length, and the video they cover.
+
+    Args:
+        layout: writes the sample into tensors.
+        sampled_min_len: fewest tokens at which captions stop growing.
+        sampled_max_len: most tokens at which captions stop growing.
+        keep_prob: probability with which a neighbouring caption is taken, not skipped.
+        subsampling: independent samples of one video.
+    """
+
+    def __init__(
+        self,
+        *,
+        layout: Layout,
+        sampled_min_len: int = 8,
+        sampled_max_len: int = 64,
+        keep_prob: float = 1.0,
+        subsampling: int = 1,
+    ) -> None:
+        sampler = VariedLenSampler(
+            sampled_min_len=sampled_min_len, sampled_max_len=sampled_max_len, keep_prob=keep_prob
+        )
         super().__init__(sampler=sampler, layout=layout, subsampling=subsampling)
 
 
