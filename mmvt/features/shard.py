@@ -24,6 +24,7 @@ from mmvt.datasets.manifest import NAME, FileInfo, Manifest, Shard
 from mmvt.datasets.sharded_tensor import all_finite
 from mmvt.datasets.store import FeatureStore, block_sums, join_item
 from mmvt.errors import StoreError
+from mmvt.features.journal import Entry, Journal, row_sum
 from mmvt.files import atomic_write, atomic_write_json
 from mmvt.ids import check_id, composed
 
@@ -31,16 +32,18 @@ HEADER = 128
 LOCK = ".lock"
 
 _PARTS = r"\d{5}_(data|starts|sums|times|items_data|items_starts)|index_\d{5}"
-_OURS = re.compile(rf"({_PARTS})\.npy|\.(({_PARTS})\.npy|manifest\.json)\.(\w+\.)?tmp")
+_OURS = re.compile(
+    rf"({_PARTS})\.npy|\.(({_PARTS})\.npy|manifest\.json|\d{{5}}_journal)\.(\w+\.)?tmp"
+)
 
 
 class StoreWriter:
     """Adds videos to a store; a context manager.
 
     Rows go to disk as they come. A shard gets its final name when it is full, or when the block
-    ends, also by an error: what was added is kept. A process that is killed, and one that can write
-    no more, lose the shard they were writing and nothing else; leftovers go when the store is
-    written to again.
+    ends without an error. What a process that was killed, or that an error ended, had added beyond
+    that is taken up by the next writer of the same options: the files then are those of a writer
+    that was never interrupted. A process that can write no more loses the shard it was writing.
 
     Args:
         folder: the store.
@@ -101,7 +104,13 @@ class StoreWriter:
             self._hashes = indexed_hashes(self._store.index)
         if not known and (stray := next(self._strays(), None)):
             raise StoreError(f"{stray}: is in the way, and no writer of ours left it there")
+        with _disk(self.folder):
+            shard = _Shard(self.folder, self._next_name(), self.manifest)
+            if shard.recover():
+                self._pending = shard
         self._clean()
+        if self._pending and len(self._pending.ids) >= self.shard_size:
+            self.flush()
 
     def __contains__(self, video_id: object) -> bool:
         if not isinstance(video_id, str):
@@ -147,8 +156,8 @@ class StoreWriter:
         try:
             with _disk(self.folder):
                 if self._pending is None:
-                    name = f"{len(self.manifest.shards):05d}"
-                    self._pending = _Shard(self.folder, name, self.manifest)
+                    self._pending = _Shard(self.folder, self._next_name(), self.manifest)
+                    self._pending.begin()
                 self._pending.add(video_id, numbers, clock, item)
         except StoreError:
             self._discard()
@@ -195,8 +204,13 @@ class StoreWriter:
             for stray in list(self._strays()):
                 stray.unlink()
 
+    def _next_name(self) -> str:
+        return f"{len(self.manifest.shards):05d}"
+
     def _strays(self) -> Iterator[Path]:
         named = {name for name, _ in self.manifest.files()}
+        if self._pending is not None:
+            named |= self._pending.temporaries
         for path in self.folder.iterdir():
             if path.name not in named and _OURS.fullmatch(path.name):
                 yield path
@@ -208,8 +222,12 @@ class StoreWriter:
         traceback: TracebackType | None,
     ) -> None:
         try:
+            if kind is not None:
+                if self._pending is not None:
+                    self._pending.keep()
+                return
             self.flush()
-            if kind is None and not self.manifest.shards:
+            if not self.manifest.shards:
                 with _disk(self.folder):
                     atomic_write_json(self.folder / NAME, self.manifest.to_json())
         finally:
@@ -217,7 +235,7 @@ class StoreWriter:
 
 
 class _Shard:
-    """A shard that is being written: rows under a temporary name, the rest in memory."""
+    """A shard that is being written: rows under a temporary name, the rest in a journal."""
 
     def __init__(self, folder: Path, name: str, manifest: Manifest) -> None:
         self.folder, self.name, self.manifest = folder, name, manifest
@@ -226,15 +244,49 @@ class _Shard:
         self._times: list[np.ndarray] = []
         self._items: list[bytes] = []
         self._temporary = folder / f".{name}_data.npy.tmp"
-        self._file: IO[bytes] = self._temporary.open("wb")
+        self._journal = Journal(folder / f".{name}_journal.tmp", manifest.options())
+        self._file: IO[bytes]
+
+    @property
+    def temporaries(self) -> set[str]:
+        """Names of the files that are being written."""
+        return {self._temporary.name, self._journal.path.name}
+
+    def begin(self) -> None:
+        """Open an empty shard."""
+        self._file = self._temporary.open("wb")
         self._file.write(bytes(HEADER))
+        self._journal.begin()
+
+    def recover(self) -> bool:
+        """Take up what another process left; return whether there was something."""
+        row_bytes = self.manifest.dim * np.dtype(self.manifest.dtype).itemsize
+        named = self.folder / f"{self.name}_data.npy"
+        if named.exists() and self._journal.path.exists():  # named, but in no manifest yet
+            named.replace(self._temporary)
+        entries = self._journal.recover(self._temporary, HEADER, row_bytes)
+        if not entries:
+            return False
+        self._file = self._temporary.open("r+b")
+        self._file.truncate(HEADER + sum(entry.rows for entry in entries) * row_bytes)
+        self._file.seek(0, os.SEEK_END)
+        for entry in entries:
+            self._note(entry)
+        return True
 
     def add(self, video_id: str, rows: np.ndarray, times: np.ndarray, item: bytes) -> None:
-        self._file.write(np.ascontiguousarray(rows).data)
-        self.ids[video_id] = None
-        self._lengths.append(len(rows))
-        self._times.append(times)
-        self._items.append(item)
+        data = np.ascontiguousarray(rows)
+        self._file.write(data.data)
+        self._file.flush()
+        entry = Entry(video_id, len(rows), times.tolist(), item.decode(), row_sum(data.data))
+        self._journal.add(entry)
+        self._note(entry)
+
+    def _note(self, entry: Entry) -> None:
+        self.ids[entry.id] = None
+        self._lengths.append(entry.rows)
+        self._times.append(np.array(entry.times, np.float64))
+        self._items.append(entry.item.encode())
 
     def close(self) -> Shard:
         """Give all files their final names and return what the manifest says of them."""
@@ -255,12 +307,19 @@ class _Shard:
             _save(path, array)
             files[part] = FileInfo.of(path)
         self._temporary.replace(self.folder / f"{self.name}_data.npy")
+        self._journal.close()
         return Shard(self.name, len(self.ids), rows, files)
 
+    def keep(self) -> None:
+        """Let go of the files, for the next writer to take up."""
+        self._file.close()
+        self._journal.close()
+
     def abandon(self) -> None:
-        """Let go of the file; closing fails once more where writing did."""
-        with contextlib.suppress(OSError):
-            self._file.close()
+        """Let go of the files; closing fails once more where writing did."""
+        for file in (self._file, self._journal):
+            with contextlib.suppress(OSError):
+                file.close()
 
     def _write_header(self, rows: int) -> None:
         """Write the header of the array into the room that was left for it."""

@@ -10,7 +10,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -231,12 +231,100 @@ def add_twice(store: StoreWriter, video_id: str) -> None:
         store.add(video_id, rows(value))
 
 
-def test_what_was_added_before_an_error_is_kept(tmp_path: Path):
+def test_what_was_added_before_an_error_is_there_for_the_next_writer(tmp_path: Path):
     with writer(tmp_path / "s") as store:
         store.add("a", rows(1))
     with pytest.raises(StoreError, match="already"), writer(tmp_path / "s", append=True) as store:
         add_twice(store, "b")
+    assert list(FeatureStore.open(tmp_path / "s", verify="full").ids) == ["a"]
+    with writer(tmp_path / "s", append=True) as store:
+        assert "b" in store
     assert list(FeatureStore.open(tmp_path / "s", verify="full").ids) == ["a", "b"]
+
+
+ADDED_THEN_KILLED = """
+import os, signal, sys
+from pathlib import Path
+import numpy as np
+from mmvt.features.shard import StoreWriter
+
+with StoreWriter(Path(sys.argv[1]), dim=4, fps=2.0, encoder={"name": "test"}) as store:
+    for number in range(8):
+        store.add(f"v{number}", np.full((3, 4), number, np.float32), duration=number + 0.1)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def killed_with_eight_videos(folder: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", ADDED_THEN_KILLED, str(folder)]
+    assert subprocess.run(command, env=environment, check=False).returncode == -signal.SIGKILL
+
+
+def taken_up(folder: Path) -> list[str]:
+    """Return the videos that a writer finds, after it has added what is missing."""
+    with writer(folder, append=True) as store:
+        found = [f"v{number}" for number in range(8) if f"v{number}" in store]
+        for number in range(8):
+            if f"v{number}" not in store:
+                store.add(f"v{number}", rows(number), duration=number + 0.1)
+    return found
+
+
+def eight_straight(folder: Path) -> None:
+    with writer(folder) as store:
+        for number in range(8):
+            store.add(f"v{number}", rows(number), duration=number + 0.1)
+
+
+@pytest.mark.faults
+def test_a_killed_writer_loses_no_video(tmp_path: Path):
+    eight_straight(tmp_path / "straight")
+    killed_with_eight_videos(tmp_path / "killed")
+    assert len(taken_up(tmp_path / "killed")) == 8
+    assert digest(tmp_path / "killed") == digest(tmp_path / "straight")
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("damage", "left"),
+    [
+        (lambda data, journal: cut(journal, 10), 7),
+        (lambda data, journal: cut(data, 1), 7),
+        (lambda data, journal: flip(data, 128 + 24 * 4 + 3), 4),
+        (lambda data, journal: data.unlink(), 0),
+        (lambda data, journal: journal.unlink(), 0),
+        (lambda data, journal: journal.write_text("[1]\n"), 0),
+        (lambda data, journal: data.write_bytes(data.read_bytes() + bytes(99)), 8),
+    ],
+)
+def test_videos_are_taken_up_to_the_first_that_is_torn(
+    tmp_path: Path, damage: Callable[[Path, Path], object], left: int
+):
+    eight_straight(tmp_path / "straight")
+    killed_with_eight_videos(tmp_path / "killed")
+    folder = tmp_path / "killed"
+    damage(folder / ".00000_data.npy.tmp", folder / ".00000_journal.tmp")
+    assert taken_up(folder) == [f"v{number}" for number in range(left)]
+    assert digest(tmp_path / "killed") == digest(tmp_path / "straight")
+
+
+@pytest.mark.faults
+def test_what_a_writer_of_other_options_left_is_not_taken_up(tmp_path: Path):
+    killed_with_eight_videos(tmp_path / "s")
+    with writer(tmp_path / "s", encoder={"name": "other"}, append=True) as store:
+        assert "v0" not in store
+    assert len(FeatureStore.open(tmp_path / "s")) == 0
+
+
+def cut(path: Path, count: int) -> None:
+    path.write_bytes(path.read_bytes()[:-count])
+
+
+def flip(path: Path, place: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
 
 
 def test_an_empty_store_can_be_opened_and_added_to(tmp_path: Path):
