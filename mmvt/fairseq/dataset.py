@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -11,26 +12,27 @@ from mmvt.datasets.multimodal import MultimodalDataset, collate
 
 
 class FairseqMultimodalDataset(FairseqDataset):
-    """Serves a dataset to fairseq, in an order that is a pure function of seed and epoch.
+    """Serves a dataset to fairseq.
 
     Args:
         dataset: what to serve.
-        seed: the run's seed.
-        shuffle: draw a new order every epoch; else examples come in theirs.
+
+    Attributes:
+        batches: those of the epoch, the shares of all workers in turn; None = the examples as they
+            come, cut by fairseq.
     """
 
-    def __init__(self, dataset: MultimodalDataset, seed: int, *, shuffle: bool) -> None:
-        self.dataset, self.seed, self.shuffle = dataset, seed, shuffle
-        self.epoch = 1
+    def __init__(self, dataset: MultimodalDataset) -> None:
+        self.dataset = dataset
+        self.batches: list[np.ndarray] | None = None
 
     @property
     def can_reuse_epoch_itr_across_epochs(self) -> bool:
         """False where batches are drawn anew: a reused iterator would repeat its batches."""
-        return not self.shuffle
+        return self.batches is None
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw order and examples for ``epoch`` (1-based)."""
-        self.epoch = epoch
+        """Draw examples for ``epoch`` (1-based)."""
         self.dataset.set_epoch(epoch)
 
     def __len__(self) -> int:
@@ -44,10 +46,15 @@ class FairseqMultimodalDataset(FairseqDataset):
         return collate(samples) if samples else {}
 
     def ordered_indices(self) -> np.ndarray:
-        """Return the order of the epoch's examples."""
-        if not self.shuffle:
-            return np.arange(len(self), dtype=np.int64)
-        return np.random.default_rng([self.seed, self.epoch]).permutation(len(self))
+        """Return the examples as they come."""
+        return np.arange(len(self), dtype=np.int64)
+
+    def batch_by_size(self, indices: np.ndarray, **sizes: Any) -> Sequence[np.ndarray]:
+        """Return the batches of the epoch; fairseq deals them out to the workers in turn."""
+        if self.batches is not None:
+            return self.batches
+        batches: Sequence[np.ndarray] = super().batch_by_size(indices, **sizes)
+        return batches
 
     def num_tokens(self, index: SupportsIndex) -> int:
         """Return 1: batches are counted in examples."""
@@ -56,3 +63,17 @@ class FairseqMultimodalDataset(FairseqDataset):
     def size(self, index: SupportsIndex) -> int:
         """Return 1: no example is too long, layouts cut to size."""
         return 1
+
+
+def shares(batches: Sequence[np.ndarray], workers: int) -> list[np.ndarray]:
+    """Return what each worker takes of each batch: all shares of one batch, then of the next.
+
+    The shares of a batch differ by one example at most. A batch of fewer examples than workers is
+    filled up with the first examples of the epoch: fairseq would have a worker without examples
+    repeat an old batch, whose rows would be negatives of the others where negatives are shared.
+    """
+    order = np.concatenate(batches)
+    filled = [
+        np.concatenate([batch, np.resize(order, max(0, workers - len(batch)))]) for batch in batches
+    ]
+    return [share for batch in filled for share in np.array_split(batch, workers)]

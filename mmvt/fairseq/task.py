@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fairseq.data.iterators import EpochBatchIterator
 from fairseq.dataclass import FairseqDataclass
 from fairseq.tasks import FairseqTask, register_task
 from omegaconf import MISSING, DictConfig
@@ -42,9 +43,13 @@ class FairseqMultimodalTask(FairseqTask):
     def load_dataset(self, split: str, *_: Any, **__: Any) -> None:
         """Load a split once; fairseq asks again every epoch."""
         if split not in self.datasets:
-            self.datasets[split] = FairseqMultimodalDataset(
-                self.recipe.dataset(split), self.recipe.seed, shuffle=split == "train"
-            )
+            self.datasets[split] = FairseqMultimodalDataset(self.recipe.dataset(split))
+
+    def get_batch_iterator(self, *args: Any, **kwargs: Any) -> EpochBatchIterator:
+        """Return an iterator over the batches of a dataset that keeps to their order."""
+        iterator: EpochBatchIterator = super().get_batch_iterator(*args, **kwargs)
+        iterator.disable_shuffling = True
+        return iterator
 
     def max_positions(self) -> None:
         """Return None: layouts cut examples to size."""

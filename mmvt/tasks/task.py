@@ -1,14 +1,46 @@
-"""The contract of tasks: what happens to a batch between the dataset and the loss."""
+"""The contract of tasks: which examples make a batch, and what happens to it up to the loss."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
+from mmvt.datasets.multimodal import MultimodalDataset
 from mmvt.losses.base import Loss
 from mmvt.models.base import consumed_ports
+from mmvt.models.model import MultimodalModel
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """An epoch of training, before its first step or, where it was begun earlier, a later one.
+
+    Attributes:
+        number: 1-based.
+        dataset: the training examples, drawn as in this epoch.
+        batch_size: examples that one worker takes in a step.
+        workers: number of processes that train together.
+        rank: which of them this is, from 0.
+        model: with the weights of the step to come.
+        folder: of the run.
+        resumed: some steps of the epoch were made before the run was stopped.
+        loaders: processes that load examples for each worker; 0 = none but the worker itself.
+    """
+
+    number: int
+    dataset: MultimodalDataset
+    batch_size: int
+    workers: int
+    rank: int
+    model: MultimodalModel
+    folder: Path
+    resumed: bool = False
+    loaders: int = 0
 
 
 class Task:
@@ -23,6 +55,16 @@ class Task:
     def __init__(self, *, subsampling: int = 1, seed: int = 1) -> None:
         self.subsampling = subsampling
         self.seed = seed
+
+    def batches(self, epoch: Epoch) -> list[np.ndarray]:
+        """Return the examples of each step of an epoch: those of all workers together.
+
+        Every worker gets the same list, and takes its share of each entry. The list depends on the
+        product of ``batch_size`` and ``workers`` alone, and is the same where an epoch is resumed.
+        """
+        order = np.random.default_rng([self.seed, epoch.number]).permutation(len(epoch.dataset))
+        step = epoch.batch_size * epoch.workers
+        return np.split(order, range(step, len(order), step))
 
     def flatten(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """Return the batch with (B, s, …) tensors as (B·s, …); ``index`` stays one a video.
