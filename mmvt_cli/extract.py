@@ -55,6 +55,19 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--workers", type=int, default=cores(), help="batches at the same time (default: CPU cores)"
     )
+    made.add_argument(
+        "--decoders",
+        type=int,
+        default=max(1, cores() // 4),
+        help="videos decoded at the same time (default: CPU cores / 4; beside a GPU: all cores)",
+    )
+    made.add_argument(
+        "--time-limit",
+        type=float,
+        default=300.0,
+        metavar="SECONDS",
+        help="how long a decoder may be silent before its video fails (default 300)",
+    )
     made.add_argument("--retry-failed", action="store_true", help="only what failed before")
     return made
 
@@ -79,6 +92,8 @@ def main(argv: list[str] | None = None) -> int:
         shard_size=args.shard_size,
         batch=args.batch,
         workers=args.workers,
+        decoders=args.decoders,
+        time_limit=args.time_limit,
         retry_failed=args.retry_failed,
     )
     return FAILED if report.failures else 0

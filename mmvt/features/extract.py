@@ -12,15 +12,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, UInt8
+from jaxtyping import Float, UInt8
 
 from mmvt.config.fields import REQUIRED, convert, fields_of
 from mmvt.datasets.manifest import NAME, read_manifest
-from mmvt.errors import ConfigError, MediaError, StoreError, did_you_mean
+from mmvt.errors import ConfigError, StoreError, did_you_mean
 from mmvt.features.base import FeatureEncoder
+from mmvt.features.decode_pool import TIME_LIMIT, Chunk, DecodePool
 from mmvt.features.find import Failure, Video
-from mmvt.features.prefetch import prefetch
-from mmvt.features.reader import probe, read_frames
 from mmvt.features.shard import StoreWriter
 from mmvt.files import atomic_write_text
 from mmvt.plugins import load_plugins
@@ -102,6 +101,8 @@ def extract(
     shard_size: int = 512,
     batch: int = 4,
     workers: int = 1,
+    decoders: int = 1,
+    time_limit: float = TIME_LIMIT,
     retry_failed: bool = False,
     on_video: Callable[[Video, str | None], None] | None = None,
 ) -> Report:
@@ -109,8 +110,9 @@ def extract(
 
     Videos that the store holds are skipped. A video that cannot be read is written down in
     ``failures.jsonl`` in the store, with the reason, and the run goes on; later runs leave it out
-    unless they retry. One thread decodes while the model runs. A run that is killed loses at most
-    the videos of one shard.
+    unless they retry. Videos are decoded in processes of their own while the model runs: one that
+    hangs, or takes its decoder down, fails alone. A run that is killed loses only the videos that
+    it was working on.
 
     Args:
         videos: files and their ids.
@@ -122,6 +124,8 @@ def extract(
         batch: frames that are encoded at a time; rounded to whole steps of the encoder. Few suit
             the caches of a CPU, many a GPU.
         workers: batches that are encoded at the same time, each by one thread.
+        decoders: videos that are decoded at the same time, each by one process.
+        time_limit: seconds that a decoder may be silent before its video fails.
         retry_failed: take only the videos that failed before.
         on_video: called when a video is done (None) or has failed (the reason).
 
@@ -147,13 +151,16 @@ def extract(
         absent = [video for video in videos if video.id not in writer]
         report.skipped = len(videos) - len(absent)
         todo = [video for video in absent if (video.id in failures) == retry_failed]
-        decoded = _decoded(todo, encoder, options, rates, batch)
-        for features in _encoded(prefetch(decoded, workers), encoder, dtype, workers):
-            reason = features.reason or _added(writer, features)
-            failures.note(features.video, reason)
-            report.extracted += reason is None
-            if on_video is not None:
-                on_video(features.video, reason)
+        reading = _reading(encoder, options, rates, batch)
+        with DecodePool(decoders, reading, time_limit=time_limit) as pool:
+            encoded = _in_parallel(pool.chunks(todo), encoder, dtype, workers)
+            for features in _in_order(_whole(encoded, encoder.clip_frames)):
+                pool.done()
+                reason = features.reason or _added(writer, features)
+                failures.note(features.video, reason)
+                report.extracted += reason is None
+                if on_video is not None:
+                    on_video(features.video, reason)
     report.failures = [failures[video.id] for video in absent if video.id in failures]
     return report
 
@@ -165,23 +172,20 @@ class _Rates:
 
 
 @dataclass(frozen=True)
-class _Chunk:
-    """Frames of a video, or its end: then the reason of a failure, or its length."""
-
-    video: Video
-    frames: UInt8[np.ndarray, "n height width 3"] | None = None
-    times: Float64[np.ndarray, " n"] | None = None
-    reason: str | None = None
-    duration: float | None = None
-
-
-@dataclass(frozen=True)
 class _Features:
-    video: Video
+    """All features of a video, or the reason why there are none."""
+
+    end: Chunk
     rows: list[np.ndarray]
     times: list[np.ndarray]
-    reason: str | None
-    duration: float | None
+
+    @property
+    def video(self) -> Video:
+        return self.end.video
+
+    @property
+    def reason(self) -> str | None:
+        return self.end.reason
 
 
 class _Failures(dict[str, Failure]):
@@ -259,49 +263,22 @@ def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _decoded(
-    videos: Iterable[Video],
-    encoder: FeatureEncoder,
-    options: FrameOptions,
-    rates: _Rates,
-    batch: int,
-) -> Iterator[_Chunk]:
-    whole_steps = max(1, batch // encoder.clip_frames) * encoder.clip_frames
-    for video in videos:
-        try:
-            duration = probe(video.path).duration
-            for frames, times in read_frames(
-                video.path,
-                fps=rates.frames,
-                num_segments=options.num_segments,
-                short_side=options.short_side or encoder.frame_size,
-                crop=encoder.frame_size,
-                chunk=whole_steps,
-            ):
-                yield _Chunk(video, frames.copy(), times.copy())
-        except MediaError as error:
-            yield _Chunk(video, reason=str(error).removeprefix(f"{video.path}: "))
-        else:
-            yield _Chunk(video, duration=duration)
+def _reading(
+    encoder: FeatureEncoder, options: FrameOptions, rates: _Rates, batch: int
+) -> dict[str, Any]:
+    """Return the arguments of ``read_frames`` but the path."""
+    return {
+        "fps": rates.frames,
+        "num_segments": options.num_segments,
+        "short_side": options.short_side or encoder.frame_size,
+        "crop": encoder.frame_size,
+        "chunk": max(1, batch // encoder.clip_frames) * encoder.clip_frames,
+    }
 
 
-def _encoded(
-    chunks: Iterable[_Chunk], encoder: FeatureEncoder, dtype: str, workers: int
-) -> Iterator[_Features]:
-    rows: list[np.ndarray] = []
-    times: list[np.ndarray] = []
-    for chunk, encoded in _in_order(chunks, encoder, dtype, workers):
-        if encoded is None or chunk.times is None:
-            yield _Features(chunk.video, rows, times, chunk.reason, chunk.duration)
-            rows, times = [], []
-        else:
-            rows.append(encoded)
-            times.append(chunk.times[:: encoder.clip_frames])
-
-
-def _in_order(
-    chunks: Iterable[_Chunk], encoder: FeatureEncoder, dtype: str, workers: int
-) -> Iterator[tuple[_Chunk, np.ndarray | None]]:
+def _in_parallel(
+    chunks: Iterable[Chunk], encoder: FeatureEncoder, dtype: str, workers: int
+) -> Iterator[tuple[Chunk, np.ndarray | None]]:
     """Yield chunks with their rows, in the order they came, several being encoded at a time.
 
     Workers with one thread each do not wait for each other at every layer, as the threads of one
@@ -314,25 +291,44 @@ def _in_order(
         if workers == 1:  # in this thread, whose memory the encoder has used before
             for chunk in chunks:
                 yield chunk, _rows(chunk.frames, encoder, dtype)
-        else:
-            yield from _in_parallel(chunks, encoder, dtype, workers)
+            return
+        waiting: deque[tuple[Chunk, Future[np.ndarray | None]]] = deque()
+        with ThreadPoolExecutor(workers, "encode", torch.set_num_threads, (1,)) as pool:
+            for chunk in chunks:
+                waiting.append((chunk, pool.submit(_rows, chunk.frames, encoder, dtype)))
+                if len(waiting) > workers:
+                    first, rows = waiting.popleft()
+                    yield first, rows.result()
+            while waiting:
+                first, rows = waiting.popleft()
+                yield first, rows.result()
     finally:
         torch.set_num_threads(threads)
 
 
-def _in_parallel(
-    chunks: Iterable[_Chunk], encoder: FeatureEncoder, dtype: str, workers: int
-) -> Iterator[tuple[_Chunk, np.ndarray | None]]:
-    waiting: deque[tuple[_Chunk, Future[np.ndarray | None]]] = deque()
-    with ThreadPoolExecutor(workers, "encode", torch.set_num_threads, (1,)) as pool:
-        for chunk in chunks:
-            waiting.append((chunk, pool.submit(_rows, chunk.frames, encoder, dtype)))
-            if len(waiting) > workers:
-                first, rows = waiting.popleft()
-                yield first, rows.result()
-        while waiting:
-            first, rows = waiting.popleft()
-            yield first, rows.result()
+def _whole(
+    chunks: Iterable[tuple[Chunk, np.ndarray | None]], clip_frames: int
+) -> Iterator[_Features]:
+    """Yield each video when its last chunk has come."""
+    open_videos: dict[int, tuple[list[np.ndarray], list[np.ndarray]]] = {}
+    for chunk, encoded in chunks:
+        rows, times = open_videos.setdefault(chunk.number, ([], []))
+        if encoded is None or chunk.times is None:
+            yield _Features(chunk, *open_videos.pop(chunk.number))
+        else:
+            rows.append(encoded)
+            times.append(chunk.times[::clip_frames])
+
+
+def _in_order(videos: Iterable[_Features]) -> Iterator[_Features]:
+    """Yield videos by their numbers, without a gap."""
+    waiting: dict[int, _Features] = {}
+    number = 0
+    for video in videos:
+        waiting[video.end.number] = video
+        while number in waiting:
+            yield waiting.pop(number)
+            number += 1
 
 
 def _rows(
@@ -361,7 +357,7 @@ def _added(writer: StoreWriter, features: _Features) -> str | None:
     writer.add(
         features.video.id,
         np.concatenate(features.rows),
-        duration=features.duration,
+        duration=features.end.duration,
         times=np.concatenate(features.times),
         source=str(features.video.path),
     )
