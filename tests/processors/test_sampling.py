@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import json
+import itertools
 import math
-from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable
-from pathlib import Path
+from collections import defaultdict
 
 import numpy as np
 import pytest
@@ -12,85 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmvt.errors import ConfigError, DataError
-from mmvt.processors.base import TextClips
 from mmvt.processors.sampling import (
     FixedLenSampler,
+    MILNCESampler,
     OverlappedSampler,
+    StartClipSampler,
+    VariedLenSampler,
     WholeSampler,
     clips_within,
+    first_candidate,
     grow_captions,
     grow_window,
+    seek_range,
 )
 from mmvt.seeding import generator
+from tests.laws import assert_follows, captions_law, clips_of, in_a_row, window_law
 
 RNG = np.random.default_rng
-
-
-def clips_of(*times: tuple[float, float], words: list[int] | None = None) -> TextClips:
-    """Return captions at the given times, caption i with words[i] tokens 10 i, 10 i + 1, …"""
-    lengths = words or [1] * len(times)
-    return TextClips(
-        np.array([start for start, _ in times], dtype=float),
-        np.array([end for _, end in times], dtype=float),
-        [[10 * i + k for k in range(n)] for i, n in enumerate(lengths)],
-    )
-
-
-def in_a_row(words: list[int], seconds: float = 1.0) -> TextClips:
-    return clips_of(*((i * seconds, (i + 1) * seconds) for i in range(len(words))), words=words)
-
-
-# The laws, restated one step at a time.
-
-
-def window_law(centre: int, length: int, num_steps: int) -> dict[tuple[int, int], float]:
-    law: dict[tuple[int, int], float] = defaultdict(float)
-
-    def grow(start: int, stop: int, p: float) -> None:
-        left, right = start > 0, stop < num_steps
-        if stop - start == length or not (left or right):
-            law[start, stop] += p
-            return
-        share = p / (left + right)
-        if left:
-            grow(start - 1, stop, share)
-        if right:
-            grow(start, stop + 1, share)
-
-    grow(centre, centre, 1.0)
-    return dict(law)
-
-
-def captions_law(
-    clips: TextClips, max_words: int, centre: int, keep_prob: float
-) -> dict[tuple[int, ...], float]:
-    law: dict[tuple[int, ...], float] = defaultdict(float)
-    last = len(clips) - 1
-
-    def grow(chosen: tuple[int, ...], p: float) -> None:
-        words = sum(len(clips.cap[i]) for i in chosen)
-        span = clips.end[chosen[-1]] - clips.start[chosen[0]]
-        sides = [s for s, free in ((-1, chosen[0] > 0), (1, chosen[-1] < last)) if free]
-        if words >= max_words or span >= 256 or not sides:
-            law[chosen] += p
-            return
-        for side in sides:
-            for stride, chance in ((1, keep_prob), (2, 1 - keep_prob)):
-                edge = chosen[0] if side < 0 else chosen[-1]
-                new = min(max(edge + side * stride, 0), last)
-                if chance:
-                    grown = (new, *chosen) if side < 0 else (*chosen, new)
-                    grow(grown, p / len(sides) * chance)
-
-    grow((centre,), 1.0)
-    return dict(law)
-
-
-def assert_follows(draw: Callable[[], Hashable], law: dict, draws: int = 3000) -> None:
-    seen = Counter(draw() for _ in range(draws))
-    assert set(seen) <= set(law)
-    for outcome, p in law.items():
-        assert abs(seen[outcome] / draws - p) < 4.5 * math.sqrt(p * (1 - p) / draws) + 1e-9, outcome
 
 
 @pytest.mark.parametrize(
@@ -166,32 +102,6 @@ def test_captions_stop_growing_once_they_cover_256_steps(seconds: float, count: 
     assert len(grow_captions(clips, 100, RNG(0), centre=2)) == count
 
 
-def test_recorded_reference_samples_have_a_chance_here(shared: Path) -> None:
-    samples = json.loads((shared / "golden/aligners/samplers.json").read_text())
-    assert {sample["kind"] for sample in samples} == {"TextClipSampling", "VideoClipSampling"}
-    for sample in samples:
-        out = sample["out"]
-        if sample["kind"] == "VideoClipSampling":
-            width = min(sample["max_video_len"], sample["video_len"])
-            start = out["start"][0]
-            assert out["end"][0] - start == width
-            assert any(
-                min(max(sample["center"] - k, 0), sample["video_len"] - width) == start
-                for k in range(width + 1)
-            )
-            continue
-        text = sample["text_feature"]
-        times = zip(text["start"], text["end"], strict=True)
-        clips = clips_of(*times, words=text["cap_len"])
-        fixed = sample["centerclip_idx"]
-        centres = range(len(clips)) if fixed is None else [fixed]
-        budget = sample["sampled_max_text_len"] or sample["max_text_len"]
-        assert any(
-            tuple(out) in captions_law(clips, budget, centre, sample["keep_prob"])
-            for centre in centres
-        )
-
-
 def test_fixed_len_takes_the_time_its_captions_cover() -> None:
     clips = clips_of((0.5, 2.2), (2.2, 3.0), (3.0, 4.4), words=[2, 2, 2])
     sampler = FixedLenSampler(max_video_len=4, max_len=13)
@@ -202,6 +112,98 @@ def test_fixed_len_takes_the_time_its_captions_cover() -> None:
 def test_fixed_len_may_exceed_the_video_part_of_the_sequence() -> None:
     sampler = FixedLenSampler(max_video_len=4, max_len=13)
     assert sampler(clips_of((0, 17.5)), 16, RNG(0))[0] == slice(0, 16)
+
+
+def test_varied_len_draws_the_number_of_tokens_and_covers_the_captions() -> None:
+    clips, rng = in_a_row([2, 2, 2], seconds=1.5), RNG(5)
+    sampler = VariedLenSampler(sampled_min_len=2, sampled_max_len=5)
+    law: dict[tuple[int, ...], float] = defaultdict(float)
+    for max_words in range(2, 6):
+        for centre in range(3):
+            for chosen, p in captions_law(clips, max_words, centre, 1.0).items():
+                law[chosen] += p / 12
+
+    def draw() -> tuple[int, ...]:
+        steps, chosen = sampler(clips, 4, rng)
+        stop = min(math.ceil(1.5 * (chosen[-1] + 1)), 4)
+        assert steps == slice(math.floor(1.5 * chosen[0]), stop)
+        return tuple(chosen)
+
+    assert_follows(draw, law)
+
+
+@pytest.mark.parametrize(("max_len", "count"), [(9, 1), (10, 2), (11, 2), (12, 3), (99, 4)])
+def test_start_clip_fills_the_text_from_the_first_caption_on(max_len: int, count: int) -> None:
+    sampler = StartClipSampler(max_video_len=4, max_len=max_len)
+    for seed in range(5):
+        chosen = list(range(count))
+        assert sampler(in_a_row([2, 2, 2, 2]), 9, RNG(seed)) == (slice(0, count), chosen)
+
+
+@pytest.mark.parametrize(
+    ("durations", "centre", "first"),
+    [
+        # at the first caption, or grown up to it: from the start on
+        ([1, 1, 1, 1, 1, 1], 0, 0),
+        ([1, 1, 9, 1, 1, 1], 1, 0),
+        # at the last caption, or grown up to it: what is lacking is counted to the left
+        ([1, 1, 1, 1, 1, 1], 5, 2),
+        ([1, 1, 1, 9, 1, 1], 4, 2),
+        # towards the shorter side, to the right where both are equal
+        ([1, 1, 1, 1, 1, 1, 1, 1], 3, 3),
+        ([1, 9, 1, 2, 2, 2, 1, 1], 3, 2),
+        ([1, 1, 1, 2, 9, 9, 9, 9], 3, 0),
+        # fewer captions than candidates
+        ([1], 0, 0),
+        ([1, 1], 1, -2),
+        ([1, 9, 1], 1, -1),
+    ],
+)
+def test_candidates_are_the_captions_nearest_in_time(
+    durations: list[float], centre: int, first: int
+) -> None:
+    borders = [sum(durations[:i]) for i in range(len(durations) + 1)]
+    clips = clips_of(*itertools.pairwise(borders))
+    assert first_candidate(clips, centre) == first
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "seeks"),
+    [
+        (10.5, 15.5, (10, 12)),
+        (10.5, 20.0, (10, 16)),
+        (10.5, 15.4, (10, 12)),
+        (10.5, 11.5, (8, 10)),
+        (10.5, 10.5, (8, 9)),
+        (1.0, 1.5, (0, 1)),
+        (0.0, 5.0, (0, 1)),
+    ],
+)
+def test_a_short_caption_is_widened_to_both_sides(
+    start: float, end: float, seeks: tuple[int, int]
+) -> None:
+    assert seek_range(start, end) == seeks
+
+
+def test_milnce_takes_three_steps_and_four_captions() -> None:
+    clips, seen = in_a_row([1] * 6, seconds=5.0), set()
+    for seed in range(300):
+        steps, chosen = MILNCESampler()(clips, 30, RNG(seed))
+        assert steps.stop - steps.start == 3
+        seen.add((steps.start, tuple(chosen)))
+    first = {0: 0, 1: 1, 2: 2, 3: 2, 4: 2, 5: 2}
+    assert seen == {
+        (5 * centre + k, tuple(range(first[centre], first[centre] + 4)))
+        for centre in range(6)
+        for k in (0, 1)
+    }
+
+
+def test_milnce_repeats_captions_and_keeps_a_step_where_there_are_few() -> None:
+    for seed in range(20):
+        assert MILNCESampler()(in_a_row([1, 1]), 1, RNG(seed)) == (slice(0, 1), [0, 0, 0, 0])
+    seen = {tuple(MILNCESampler()(in_a_row([1, 1]), 2, RNG(seed))[1]) for seed in range(20)}
+    assert seen == {(0, 1, 1, 1), (0, 0, 0, 1)}
 
 
 @pytest.mark.parametrize(
@@ -262,6 +264,8 @@ def test_samples_lie_in_the_video_and_are_the_same_for_the_same_generator(
     clips = clips_of(*times, words=words[: len(times)])
     for sampler in (
         FixedLenSampler(max_video_len=6, max_len=20, keep_prob=keep_prob),
+        StartClipSampler(max_video_len=6, max_len=20, keep_prob=keep_prob),
+        VariedLenSampler(sampled_min_len=1, sampled_max_len=9, keep_prob=keep_prob),
         OverlappedSampler(
             max_video_len=6,
             sampled_min_len=1,
@@ -293,6 +297,13 @@ def test_samples_lie_in_the_video_and_are_the_same_for_the_same_generator(
 def test_impossible_ranges_are_refused(arguments: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         OverlappedSampler(max_video_len=4, **arguments)
+
+
+def test_varied_len_refuses_an_empty_range() -> None:
+    with pytest.raises(ConfigError, match="sampled_min_len 9 to sampled_max_len 8 is no range"):
+        VariedLenSampler(sampled_min_len=9, sampled_max_len=8)
+    with pytest.raises(ConfigError, match="keep_prob 0"):
+        VariedLenSampler(keep_prob=0.0)
 
 
 def test_fixed_len_refuses_a_sequence_without_text() -> None:
