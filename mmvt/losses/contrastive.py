@@ -1,13 +1,14 @@
 """Contrastive losses: tell the right pairs of a batch from all others.
 
-``scores[i, j]`` scores video i against text j, so that the right pairs are on the diagonal. A loss
-that is not finite stays so: nothing hides it.
+``scores[i, j]`` scores video i against text j, so that the right pairs are on the diagonal. Where
+``positives`` says that there are more, the target of a row is shared among all of them in equal
+parts. A loss that is not finite stays so: nothing hides it.
 """
 
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 from typing_extensions import override
@@ -23,10 +24,12 @@ class SymmetricNCE(Loss):
 
     @override
     def forward(  # type: ignore[override]  # parameters are ports
-        self, scores: Float[Tensor, "batch batch"]
+        self,
+        scores: Float[Tensor, "batch batch"],
+        positives: Bool[Tensor, "batch batch"] | None = None,
     ) -> Float[Tensor, ""]:
         """Return the sum of the two mean cross-entropies."""
-        return _diagonal_nce(scores) + _diagonal_nce(scores.T)
+        return _nce(scores, positives) + _transposed_nce(scores, positives)
 
 
 class TextToVideoNCE(Loss):
@@ -34,10 +37,12 @@ class TextToVideoNCE(Loss):
 
     @override
     def forward(  # type: ignore[override]  # parameters are ports
-        self, scores: Float[Tensor, "batch batch"]
+        self,
+        scores: Float[Tensor, "batch batch"],
+        positives: Bool[Tensor, "batch batch"] | None = None,
     ) -> Float[Tensor, ""]:
         """Return the mean cross-entropy over texts."""
-        return _diagonal_nce(scores.T)
+        return _transposed_nce(scores, positives)
 
 
 class VideoToTextNCE(Loss):
@@ -45,10 +50,12 @@ class VideoToTextNCE(Loss):
 
     @override
     def forward(  # type: ignore[override]  # parameters are ports
-        self, scores: Float[Tensor, "batch batch"]
+        self,
+        scores: Float[Tensor, "batch batch"],
+        positives: Bool[Tensor, "batch batch"] | None = None,
     ) -> Float[Tensor, ""]:
         """Return the mean cross-entropy over videos."""
-        return _diagonal_nce(scores)
+        return _nce(scores, positives)
 
 
 class NCE(Loss):
@@ -68,6 +75,19 @@ class NCE(Loss):
         return F.cross_entropy(logits, torch.zeros_like(right, dtype=torch.long))
 
 
-def _diagonal_nce(scores: Float[Tensor, "queries candidates"]) -> Float[Tensor, ""]:
-    """Return the mean cross-entropy of rows whose right column is their own number."""
-    return F.cross_entropy(scores.float(), torch.arange(len(scores), device=scores.device))
+def _nce(
+    scores: Float[Tensor, "queries candidates"],
+    positives: Bool[Tensor, "queries candidates"] | None,
+) -> Float[Tensor, ""]:
+    """Return the mean cross-entropy of rows; unless told, the right column is their own number."""
+    targets = torch.arange(len(scores), device=scores.device)
+    if positives is not None:
+        targets = positives / positives.sum(1, keepdim=True)
+    return F.cross_entropy(scores.float(), targets)
+
+
+def _transposed_nce(
+    scores: Float[Tensor, "candidates queries"],
+    positives: Bool[Tensor, "candidates queries"] | None,
+) -> Float[Tensor, ""]:
+    return _nce(scores.T, None if positives is None else positives.T)

@@ -33,6 +33,27 @@ def test_the_symmetric_loss_is_the_sum_of_both():
     assert SymmetricNCE()(scores=SCORES).item() == pytest.approx(expected)
 
 
+def test_a_target_is_shared_among_all_positives_of_a_row():
+    # pairs 0 and 1 are duplicates of each other
+    scores = torch.tensor([[2.0, 0.0, 1.0], [1.0, 1.0, 0.0], [0.0, 1.0, 3.0]])
+    positives = torch.tensor([[True, True, False], [True, True, False], [False, False, True]])
+    shared = (nce(2, 0, 1) + nce(0, 2, 1)) / 2 + (nce(1, 1, 0) + nce(1, 1, 0)) / 2
+    expected = (shared + nce(3, 0, 1)) / 3
+    forth = VideoToTextNCE()(scores=scores, positives=positives)
+    assert forth.item() == pytest.approx(expected)
+    back = TextToVideoNCE()(scores=scores.T, positives=positives.T)
+    torch.testing.assert_close(back, forth)
+    both = SymmetricNCE()(scores=scores, positives=positives)
+    torch.testing.assert_close(both, forth + TextToVideoNCE()(scores=scores, positives=positives))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_positives_on_the_diagonal_alone_change_nothing(loss: Loss):
+    scores = torch.randn(4, 4)
+    alone = loss(scores=scores, positives=torch.eye(4, dtype=torch.bool))
+    torch.testing.assert_close(alone, loss(scores=scores))
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_one_pair_has_nothing_to_be_told_from(loss: Loss):
     assert loss(scores=torch.tensor([[3.0]])).item() == 0.0

@@ -1,19 +1,17 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from transformers import BertConfig, BertForMaskedLM
 
 from mmvt.errors import CheckpointError, ConfigError, MissingWeightsError
-from mmvt.models.attention_masks import key_mask
 from mmvt.models.bert import SeparateTrunk, read_bert_config
+from tests.models.plain_bert import embedded, plain_bert
 from tests.trap import Trap
 
 CONFIG = {
@@ -38,46 +36,6 @@ def tiny(**fields: Any) -> SeparateTrunk:
     return SeparateTrunk(**{"max_video_len": 4, "num_hidden_video_layers": 2, **fields})
 
 
-def plain_bert(weights: dict[str, Tensor], embeddings: Tensor, mask: Tensor) -> Tensor:
-    """Return the states of a BERT of 2 heads, written out for one example after another."""
-    rows = []
-    for states, keys in zip(embeddings, mask, strict=True):
-        states = plain_norm(weights, "embeddings", states)
-        layer = 0
-        while (prefix := f"encoder.layer.{layer}.") + "output.dense.bias" in weights:
-            own = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
-            heads = []
-            for head in (slice(0, 4), slice(4, 8)):
-                q, k, v = (
-                    plain_linear(own, f"attention.self.{name}", states)[:, head]
-                    for name in ("query", "key", "value")
-                )
-                weight = (q @ k.T / math.sqrt(4)).exp() * keys
-                heads.append(weight / weight.sum(1, keepdim=True) @ v)
-            mixed = plain_linear(own, "attention.output.dense", torch.cat(heads, dim=1))
-            states = plain_norm(own, "attention.output", states + mixed)
-            wide = F.gelu(plain_linear(own, "intermediate.dense", states))
-            states = plain_norm(own, "output", states + plain_linear(own, "output.dense", wide))
-            layer += 1
-        rows.append(states)
-    return torch.stack(rows)
-
-
-def plain_linear(weights: dict[str, Tensor], name: str, states: Tensor) -> Tensor:
-    return states @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
-
-
-def plain_norm(weights: dict[str, Tensor], name: str, states: Tensor) -> Tensor:
-    centred = states - states.mean(-1, keepdim=True)
-    unit = centred / (centred.square().mean(-1, keepdim=True) + 1e-12).sqrt()
-    return unit * weights[f"{name}.LayerNorm.weight"] + weights[f"{name}.LayerNorm.bias"]
-
-
-def embedded(weights: dict[str, Tensor], tokens: Tensor, positions: list[int]) -> Tensor:
-    places = weights["embeddings.position_embeddings.weight"][positions]
-    return tokens + places + weights["embeddings.token_type_embeddings.weight"][0]
-
-
 @pytest.mark.parametrize("steps", [0, 1, 3, 4])
 def test_video_states_are_those_of_a_plain_bert(
     trunk: SeparateTrunk, batch: dict[str, Tensor], steps: int
@@ -92,9 +50,10 @@ def test_video_states_are_those_of_a_plain_bert(
         words = weights["embeddings.word_embeddings.weight"]
         cls, sep = words[1].expand(3, 1, 8), words[2].expand(3, 1, 8)
         # [SEP] stands at 5 = max_video_len + 1 however few frames there are
-        tokens = embedded(weights, torch.cat([cls, video, sep], dim=1), [*range(steps + 1), 5])
+        sequence = torch.cat([cls, video, sep], dim=1)
+        tokens = embedded(weights, sequence, [*range(steps + 1), 5], [0] * (steps + 2))
         edge = torch.ones(3, 1)
-        expected = plain_bert(weights, tokens, torch.cat([edge, vmasks, edge], dim=1))
+        expected = plain_bert(weights, tokens, torch.cat([edge, vmasks, edge], dim=1))[-1]
     torch.testing.assert_close(hidden, expected)
 
 
@@ -106,8 +65,8 @@ def test_text_states_are_those_of_a_plain_bert_without_the_videos_separator(
         hidden = trunk(video_embeddings=torch.zeros(3, 4, 8), **without_features(batch))
         kept = [0, 2, 3, 4, 5, 6]
         words = weights["embeddings.word_embeddings.weight"][batch["caps"][:, kept]]
-        tokens = embedded(weights, words, [0, 1, 2, 3, 4, 5])
-        expected = plain_bert(weights, tokens, batch["cmasks"][:, kept].float())
+        tokens = embedded(weights, words, [0, 1, 2, 3, 4, 5], [0] * 6)
+        expected = plain_bert(weights, tokens, batch["cmasks"][:, kept].float())[-1]
     torch.testing.assert_close(hidden["hidden_text"], expected)
 
 
@@ -132,11 +91,6 @@ def test_a_row_without_anything_real_has_finite_states(
     batch["cmasks"][2] = batch["vmasks"][2] = False
     hidden = trunk(video_embeddings=torch.zeros(3, 4, 8), **without_features(batch))
     assert all(states.isfinite().all() for states in hidden.values())
-
-
-def test_every_position_sees_the_real_ones():
-    mask = key_mask(torch.tensor([[True, False], [False, False]]))
-    assert mask.tolist() == [[[[True, False], [True, False]]], [[[True, True], [True, True]]]]
 
 
 def test_dropout_is_active_in_training_only(trunk: SeparateTrunk, batch: dict[str, Tensor]):

@@ -78,3 +78,31 @@ def test_another_grid_is_refused_with_both_numbers(pooling: str):
 def test_a_grid_of_nothing_is_refused():
     with pytest.raises(ConfigError, match="grid is 0, but must be at least 1"):
         VideoTokenMLP(hidden_size=4, grid=0)
+
+
+@pytest.mark.parametrize("grid", [1, 2])
+def test_masked_frames_become_the_token_of_a_row_of_zeros(grid: int):
+    encoder = VideoTokenMLP(hidden_size=4, input_dim=3, grid=grid)
+    rows = (grid * grid, 3) if grid > 1 else (3,)
+    vfeats = torch.randn(2, 3, *rows)
+    masked = torch.tensor([[True, False, False], [False, False, True]])
+    before = vfeats.clone()
+    tokens = encoder(vfeats=vfeats, video_label=masked)
+    assert torch.equal(vfeats, before), "the caller's features are changed"
+    vfeats[masked] = 0
+    expected = encoder(vfeats=vfeats)["video_embeddings"]
+    torch.testing.assert_close(tokens["video_embeddings"], expected)
+    whole = encoder(vfeats=before)
+    torch.testing.assert_close(tokens["frame_embeddings"], whole["frame_embeddings"])
+    assert whole["frame_embeddings"] is whole["video_embeddings"]
+
+
+def test_gradients_reach_the_weights_through_masked_frames_too():
+    encoder = VideoTokenMLP(hidden_size=4, input_dim=3)
+    masked = torch.ones(1, 2, dtype=torch.bool)
+    tokens = encoder(vfeats=torch.randn(1, 2, 3), video_label=masked)
+    tokens["video_embeddings"].sum().backward(retain_graph=True)
+    assert not encoder.linear1.weight.grad.any(), "zeros say nothing of the features' weights"
+    assert encoder.linear1.bias.grad.any()
+    tokens["frame_embeddings"].square().sum().backward()
+    assert encoder.linear1.weight.grad.any()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import override
@@ -17,6 +17,7 @@ from mmvt.errors import ConfigError
 from mmvt.models.base import Head
 from mmvt.models.pooling import pool_text, pool_video
 
+KEY_BASE = 6364136223846793005  # Knuth's multiplier modulo 2**64 (MMIX)
 MAX_SCALE = 100.0  # CLIP's bound on 1 / temperature (arXiv 2103.00020 §2.5)
 
 
@@ -34,6 +35,8 @@ class ContrastiveHead(Head):
         temperature: divides the scores; null = 1.
         learned_temperature: learn the temperature from that value on; it stays above 0.01.
         gather: let the pairs of all workers be negatives of one another, in training.
+        duplicates: what two pairs of the same video, or with the same caption, are to each other:
+            ``negatives`` like any others, or ``positives``, which a loss shares its targets among.
     """
 
     produces = ("pooled_video", "pooled_text", "scores")
@@ -52,6 +55,7 @@ class ContrastiveHead(Head):
         temperature: float | None = None,
         learned_temperature: bool = False,
         gather: bool = False,
+        duplicates: Literal["negatives", "positives"] = "negatives",
     ) -> None:
         super().__init__()
         if temperature is not None and not 0 < temperature < math.inf:
@@ -59,6 +63,7 @@ class ContrastiveHead(Head):
         scale = 1.0 if temperature is None else 1.0 / temperature
         self.normalize = normalize
         self.gather = gather
+        self.duplicates = duplicates
         self.log_scale: nn.Parameter | None = None
         self.scale = scale
         if learned_temperature:
@@ -71,22 +76,63 @@ class ContrastiveHead(Head):
         hidden_text: Float[Tensor, "batch text_states hidden"],
         vmasks: Bool[Tensor, "batch video_len"],
         cmasks: Bool[Tensor, "batch text_len"],
+        caps: Int[Tensor, "batch text_len"] | None = None,
+        video_key: Int[Tensor, " batch"] | None = None,
     ) -> dict[str, Tensor]:
-        """Return ``pooled_video``, ``pooled_text`` (batch, hidden) and ``scores`` (N, N)."""
+        """Return ``pooled_video``, ``pooled_text`` (batch, hidden) and ``scores`` (N, N).
+
+        Where duplicates are positives, ``positives`` (N, N) says which scores are of a right pair.
+
+        Args:
+            hidden_video: states of the videos.
+            hidden_text: states of the texts.
+            vmasks: which frames are real.
+            cmasks: which tokens are real.
+            caps: the tokens, to find equal captions by.
+            video_key: a number a video, to find pairs of the same video by.
+
+        Raises:
+            ConfigError: duplicates are positives, but there are neither tokens nor numbers.
+        """
         video, text = pool_video(hidden_video, vmasks), pool_text(hidden_text, cmasks)
         if self.normalize:
             video, text = F.normalize(video, dim=-1), F.normalize(text, dim=-1)
-        videos, texts = video, text
-        if self.gather and self.training and dist.is_initialized():
-            both = gather_rows(torch.cat([video, text], dim=1))
-            videos, texts = both.split(video.shape[1], dim=1)
+        videos, texts = self._all_rows(torch.cat([video, text], dim=1)).chunk(2, dim=1)
         scores = videos @ texts.T * self._scale()
-        return {"pooled_video": video, "pooled_text": text, "scores": scores}
+        outputs = {"pooled_video": video, "pooled_text": text, "scores": scores}
+        if self.duplicates == "positives":
+            keys = [] if caps is None else [caption_keys(caps, cmasks)]
+            keys += [] if video_key is None else [video_key]
+            outputs["positives"] = self._same(keys)
+        return outputs
+
+    def _same(self, keys: list[Int[Tensor, " batch"]]) -> Bool[Tensor, "all all"]:
+        """Return which pairs share one of their keys."""
+        if not keys:
+            raise ConfigError("duplicates are positives, but there is nothing to find them by")
+        rows = self._all_rows(torch.stack(keys, dim=1))
+        return (rows[:, None] == rows).any(-1)
+
+    def _all_rows(self, rows: Tensor) -> Tensor:
+        """Return the rows of all workers where they are gathered, else those given."""
+        if self.gather and self.training and dist.is_initialized():
+            return gather_rows(rows)
+        return rows
 
     def _scale(self) -> Tensor | float:
         if self.log_scale is None:
             return self.scale
         return self.log_scale.exp().clamp(max=MAX_SCALE)
+
+
+def caption_keys(
+    caps: Int[Tensor, "batch text_len"], cmasks: Bool[Tensor, "batch text_len"]
+) -> Int[Tensor, " batch"]:
+    """Return a number a caption: equal for equal tokens, however much padding follows them."""
+    place = torch.arange(caps.shape[1], device=caps.device)
+    # powers of an odd number, modulo 2**64 as integers are
+    powers = torch.full_like(place, KEY_BASE).where(place > 0, 1).cumprod(0)
+    return (caps.masked_fill(~cmasks, 0) * powers).sum(1)
 
 
 def gather_rows(rows: Float[Tensor, "own dim"]) -> Float[Tensor, "all dim"]:

@@ -10,7 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mmvt.errors import ConfigError
 from mmvt.losses.contrastive import SymmetricNCE
-from mmvt.models.heads.contrastive import ContrastiveHead, gather_rows
+from mmvt.models.heads.contrastive import ContrastiveHead, caption_keys, gather_rows
 
 
 def states(batch: int, seed: int = 0) -> dict[str, Tensor]:
@@ -74,6 +74,52 @@ def test_gathering_without_other_workers_changes_nothing():
     assert torch.equal(ContrastiveHead(gather=True)(**states(2))["scores"], plain)
 
 
+CAPS = torch.tensor([[1, 2, 5, 6, 2], [1, 2, 6, 5, 2], [1, 2, 5, 6, 2], [1, 2, 5, 6, 0]])
+VIDEO_KEYS = torch.tensor([3, 4, 5, 4])
+
+
+def pairs(*others: tuple[int, int]) -> list[list[bool]]:
+    """Return the right pairs of four: each with itself, and the ones named."""
+    right = torch.eye(4, dtype=torch.bool)
+    for row, column in others:
+        right[row, column] = right[column, row] = True
+    return right.tolist()
+
+
+def test_pairs_of_the_same_video_or_caption_may_be_positives():
+    head = ContrastiveHead(duplicates="positives")
+    by_caption = head(**states(4), caps=CAPS)
+    assert by_caption["positives"].tolist() == pairs((0, 2))
+    by_video = head(**states(4), video_key=VIDEO_KEYS)
+    assert by_video["positives"].tolist() == pairs((1, 3))
+    both = head(**states(4), caps=CAPS, video_key=VIDEO_KEYS)
+    assert both["positives"].tolist() == pairs((0, 2), (1, 3))
+
+
+def test_duplicates_are_negatives_unless_asked_for():
+    assert "positives" not in ContrastiveHead()(**states(4), caps=CAPS, video_key=VIDEO_KEYS)
+
+
+def test_duplicates_without_anything_to_find_them_by_are_refused():
+    with pytest.raises(ConfigError, match="there is nothing to find them by"):
+        ContrastiveHead(duplicates="positives")(**states(4))
+
+
+def test_a_caption_has_the_same_key_however_much_padding_follows():
+    caps = torch.tensor([[1, 2, 5, 2, 0, 9], [1, 2, 5, 2, 0, 0], [1, 2, 5, 2, 5, 2]])
+    cmasks = torch.tensor([[True] * 4 + [False] * 2] * 2 + [[True] * 6])
+    keys = caption_keys(caps, cmasks).tolist()
+    assert keys[0] == keys[1] != keys[2]
+    assert caption_keys(caps[:1, :4], cmasks[:1, :4]).tolist() == keys[:1]
+
+
+def test_captions_of_the_same_words_in_another_order_have_other_keys():
+    generator = torch.Generator().manual_seed(0)
+    caps = torch.randint(30522, (2000, 61), generator=generator)
+    caps = torch.cat([caps, caps.flip(1)])
+    assert len(caption_keys(caps, caps >= 0).unique()) == 4000
+
+
 class Projected(nn.Module):
     """A head behind two weights, as a model would have it."""
 
@@ -83,7 +129,11 @@ class Projected(nn.Module):
         self.video = nn.Linear(3, 3)
         self.text = nn.Linear(3, 3)
         self.head = ContrastiveHead(
-            normalize=True, temperature=0.2, learned_temperature=True, gather=True
+            normalize=True,
+            temperature=0.2,
+            learned_temperature=True,
+            gather=True,
+            duplicates="positives",
         )
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -95,17 +145,19 @@ class Projected(nn.Module):
 
 
 ROWS = (slice(0, 3), slice(3, 5))  # of a batch of 5: the workers' shares differ
+DUPLICATES = torch.tensor([7, 8, 9, 8, 6])  # videos 1 and 3 are the same, on two workers
 
 
 def work(rank: int, folder: Path) -> None:
     """Run one of two workers, and write down what it saw."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/init", rank=rank, world_size=2)
-    own = {key: value[ROWS[rank]] for key, value in states(5).items()}
+    batch = {**states(5), "video_key": DUPLICATES}
+    own = {key: value[ROWS[rank]] for key, value in batch.items()}
     model = Projected()
     averaged = DistributedDataParallel(model)
     outputs = averaged(own)
-    loss = SymmetricNCE()(scores=outputs["scores"])
+    loss = SymmetricNCE()(scores=outputs["scores"], positives=outputs["positives"])
     loss.backward()
     rows = torch.arange(2.0 + rank)[:, None].requires_grad_()
     gathered = gather_rows(rows)
@@ -131,8 +183,9 @@ def test_two_workers_with_gathered_negatives_are_one_process_with_all_rows(
     torch.multiprocessing.spawn(work, (tmp_path,), nprocs=2)
     found = [torch.load(tmp_path / f"worker{rank}.pt", weights_only=True) for rank in (0, 1)]
     model = Projected()
-    outputs = model(states(5))
-    loss = SymmetricNCE()(scores=outputs["scores"])
+    outputs = model({**states(5), "video_key": DUPLICATES})
+    assert outputs["positives"].sum() == 5 + 2
+    loss = SymmetricNCE()(scores=outputs["scores"], positives=outputs["positives"])
     loss.backward()
     for rank, worker in enumerate(found):
         torch.testing.assert_close(worker["loss"], loss.detach())
