@@ -28,7 +28,7 @@ def isolated_attention(
 
     ``[CLS]`` sees itself even where ``cmasks`` says that it is not real.
 
-    Source: VLM (ACL Findings 2021) §3.4.
+    Source: VLM (arXiv 2105.09996) §3.
     """
     real = joint_mask(vmasks, cmasks)
     part = torch.full((real.shape[1],), 2, device=real.device)

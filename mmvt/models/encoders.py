@@ -21,7 +21,7 @@ class VideoTokenMLP(Encoder):
     Frames that are masked become the token of a row of zeros, so that a model has to tell what
     they were; their own tokens are what it is measured by. The features given are not changed.
 
-    Source: VideoCLIP (arXiv 2109.14084) §3.1; masked frames: VLM (ACL Findings 2021) §3.2.
+    Source: VideoCLIP (arXiv 2109.14084) §3.1; masked frames: VLM (arXiv 2105.09996) §3.
 
     Args:
         hidden_size: width of the tokens.

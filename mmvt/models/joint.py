@@ -35,7 +35,7 @@ class SharedTrunk(Trunk):
     Positions and token types are those of the joint sequence, so that a :class:`JointTrunk` can go
     on from its weights.
 
-    Source: VideoCLIP (arXiv 2109.14084) §5.4, the ablation with a shared encoder.
+    Source: VideoCLIP (arXiv 2109.14084) §5, the ablation with one encoder.
 
     Args:
         max_video_len: most video tokens of an example; positions of words begin after them.
@@ -111,7 +111,7 @@ class JointTrunk(Trunk):
     ``hidden_video`` and ``hidden_text`` are read: these are then those of a dual encoder, and each
     side can be encoded without the other.
 
-    Source: VLM (ACL Findings 2021) §3.
+    Source: VLM (arXiv 2105.09996) §3.
 
     Args:
         max_video_len: most video tokens of an example; the video ``[SEP]`` always has the position

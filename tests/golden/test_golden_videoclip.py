@@ -1,128 +1,58 @@
-"""VideoCLIP against recorded inputs, weights and outputs of the original code."""
+"""VideoCLIP's training and its checkpoints against what the original code recorded."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator
-from pathlib import Path
+import re
+from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from mmvt.checkpoint import load_state
-from mmvt.losses.contrastive import SymmetricNCE, TextToVideoNCE, VideoToTextNCE
-from mmvt.models.bert import SeparateTrunk
-from mmvt.models.convert_mmpt import PREFIXES, from_mmpt, is_mmpt, load_mmpt, to_mmpt
-from mmvt.models.encoders import VideoTokenMLP
-from mmvt.models.heads.contrastive import ContrastiveHead
-from mmvt.models.model import MultimodalModel
+from mmvt.losses.contrastive import SymmetricNCE
+from mmvt.models.convert_mmpt import complete_mmpt, from_mmpt, is_mmpt, to_mmpt
+from tests.golden.conftest import Golden
+from tests.golden.originals import CLOSE, PARTS, build, case_of, inputs_of
 
 pytestmark = pytest.mark.golden
 
-CLOSE = {"rtol": 1e-4, "atol": 1e-5}
-
-
-def build(golden: Path) -> MultimodalModel:
-    """Return VideoCLIP at the size of the recorded case, in evaluation mode."""
-    trunk = SeparateTrunk(
-        bert_name=str(golden / "bert_golden"),
-        max_video_len=12,
-        num_hidden_video_layers=2,
-        pretrained=False,
-    )
-    encoder = VideoTokenMLP(hidden_size=trunk.hidden_size)
-    return MultimodalModel({"video": encoder}, trunk, ContrastiveHead()).eval()
-
-
-@pytest.fixture(scope="module")
-def golden(shared: Path) -> Iterator[Path]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # tensors this small are slower on more
-    yield shared / "golden"
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def case(golden: Path) -> dict[str, Tensor]:
-    return load_file(golden / "models" / "videoclip_separate" / "io.safetensors")
-
-
-@pytest.fixture
-def model(golden: Path) -> MultimodalModel:
-    model = build(golden)
-    load_mmpt(model, load_state(golden / "models" / "videoclip_separate" / "state.safetensors"))
-    return model
-
-
-def batch_of(case: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {k.removeprefix("in."): v for k, v in case.items() if k.startswith("in.")}
-
-
-@pytest.mark.parametrize("name", ["hidden_video", "hidden_text", "pooled_video", "pooled_text"])
-def test_states_and_pooled_vectors_are_the_originals(
-    model: MultimodalModel, case: dict[str, Tensor], name: str
-):
-    with torch.no_grad():
-        outputs = model(**batch_of(case))
-    torch.testing.assert_close(outputs[name], case[f"out.{name}"], **CLOSE)
-
-
-@pytest.mark.parametrize(
-    ("loss", "name"),
-    [
-        (SymmetricNCE(), "MMContraLoss"),
-        (TextToVideoNCE(), "T2VContraLoss"),
-        (VideoToTextNCE(), "V2TContraLoss"),
-    ],
+RECIPE = re.compile(
+    r"fairseq Adam \(decoupled wd\), betas (\S+)/(\S+) eps (\S+) wd ([^,]+), clip_norm ([^;]+);"
 )
-def test_losses_are_the_originals(
-    model: MultimodalModel, case: dict[str, Tensor], loss: torch.nn.Module, name: str
-):
-    with torch.no_grad():
-        value = loss(scores=model(**batch_of(case))["scores"])
-    torch.testing.assert_close(value[None], case[f"out.loss_{name}"], **CLOSE)
 
 
-def test_every_gradient_is_the_originals(
-    golden: Path, model: MultimodalModel, case: dict[str, Tensor]
-):
-    recorded = json.loads((golden / "models" / "videoclip_separate" / "case.json").read_text())
-    expected = recorded["extra"]["grad_norm_sum_MMContraLoss"]
-    SymmetricNCE()(scores=model(**batch_of(case))["scores"]).backward()
-    ours = to_mmpt({k: p.grad for k, p in model.named_parameters() if p.grad is not None})
-    assert ours.keys() == {key for key, value in expected.items() if value is not None}
-    for key, gradient in ours.items():
-        norm, total = expected[key]
-        assert gradient.double().norm().item() == pytest.approx(norm, rel=1e-4, abs=1e-5), key
-        # a sum of n numbers of that norm is off by up to sqrt(n) times what each may be
-        slack = 1e-5 + 1e-5 * norm * math.sqrt(gradient.numel())
-        assert gradient.double().sum().item() == pytest.approx(total, rel=1e-4, abs=slack), key
-
-
-def test_eight_updates_of_fairseqs_adam_follow_the_original(
-    golden: Path, model: MultimodalModel, case: dict[str, Tensor]
-):
-    folder = golden / "models" / "videoclip_traj"
+@pytest.mark.golden_cases("models/videoclip_traj*")
+def test_updates_of_fairseqs_adam_follow_the_original(golden: Golden, case_name: str):
+    folder = case_name.removeprefix("models/")
+    recorded, state, after = golden.model(folder)
+    case = golden.json(f"models/{case_of(recorded, 'state')}/case.json")
+    batch = inputs_of(case, golden.tensors(f"models/{folder}/{recorded['inputs']}"))
+    model = build(golden, case, state)
+    *decays, bound = map(float, recipe_of(recorded))
     parameters = list(model.parameters())
     moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in parameters]
-    for row in json.loads((folder / "case.json").read_text())["rows"]:
-        loss = SymmetricNCE()(scores=model(**batch_of(case))["scores"])
+    for row in recorded["rows"]:
+        loss = SymmetricNCE()(scores=model(**batch)["scores"])
         assert loss.item() == pytest.approx(row["loss"], rel=1e-4)
         model.zero_grad()
         loss.backward()
-        norm = clip(parameters, 2.0)
-        assert norm == pytest.approx(row["gnorm"], rel=1e-3)
+        assert clip(parameters, bound) == pytest.approx(row["gnorm"], rel=1e-3)
         with torch.no_grad():
             for parameter, moment in zip(parameters, moments, strict=True):
-                adam(parameter, *moment, row["lr"], row["step"])
-    after = load_file(folder / "io.safetensors")
+                adam(parameter, *moment, row["lr"], row["step"], *decays)
     with torch.no_grad():
-        outputs = model(**batch_of(case))
-    for name in ("pooled_video", "pooled_text"):
-        torch.testing.assert_close(outputs[name], after[f"out.{name}"], **CLOSE)
+        outputs = model(**batch)
+    for key, value in after.items():
+        torch.testing.assert_close(outputs[key.removeprefix("out.")], value, **CLOSE)
+
+
+def recipe_of(recorded: dict[str, Any]) -> tuple[str, ...]:
+    """Return the two betas, eps, weight decay and bound of the gradient's norm."""
+    match = RECIPE.match(recorded["optimizer"])
+    assert match, recorded["optimizer"]
+    return match.groups()
 
 
 def clip(parameters: list[torch.nn.Parameter], bound: float) -> float:
@@ -134,44 +64,60 @@ def clip(parameters: list[torch.nn.Parameter], bound: float) -> float:
     return norm
 
 
-def adam(p: Tensor, mean: Tensor, square: Tensor, rate: float, step: int) -> None:
+def adam(
+    p: Tensor,
+    mean: Tensor,
+    square: Tensor,
+    rate: float,
+    step: int,
+    first: float,
+    second: float,
+    eps: float,
+    decay: float,
+) -> None:
     """Do one update: weight decay first and apart from the gradient, epsilon before correction."""
     gradient = p.grad
-    mean.mul_(0.9).add_(0.1 * gradient)
-    square.mul_(0.98).add_(0.02 * gradient * gradient)
-    p.sub_(0.01 * rate * p)
-    size = rate * math.sqrt(1 - 0.98**step) / (1 - 0.9**step)
-    p.sub_(size * mean / (square.sqrt() + 1e-8))
+    mean.mul_(first).add_((1 - first) * gradient)
+    square.mul_(second).add_((1 - second) * gradient * gradient)
+    p.sub_(decay * rate * p)
+    size = rate * math.sqrt(1 - second**step) / (1 - first**step)
+    p.sub_(size * mean / (square.sqrt() + eps))
 
 
-def test_a_checkpoint_of_fairseq_gives_the_same_weights_and_outputs(
-    golden: Path, case: dict[str, Tensor]
+@pytest.mark.golden_cases("checkpoint*")
+def test_a_checkpoint_of_fairseq_gives_the_weights_and_outputs_of_its_model(
+    golden: Golden, case_name: str
 ):
-    state = load_state(golden / "checkpoint" / "checkpoint_best.pt")
-    plain = load_state(golden / "models" / "videoclip_separate" / "state.safetensors")
+    recorded = golden.json(f"{case_name}/case.json")
+    match = re.search(r"reproduces models/(\w+) outputs", recorded["expect"])
+    assert match, recorded["expect"]
+    state = load_state(golden.path(f"{case_name}/checkpoint_best.pt"))
     assert is_mmpt(state)
+    assert len(state) == recorded["n_model_keys"]
+    case, plain, io = golden.model(match[1])
     assert state.keys() == plain.keys()
-    model = build(golden)
-    load_mmpt(model, state)
     with torch.no_grad():
-        outputs = model(**batch_of(case))
-    torch.testing.assert_close(
-        outputs["scores"], outputs["pooled_video"] @ outputs["pooled_text"].T
-    )
-    torch.testing.assert_close(outputs["pooled_video"], case["out.pooled_video"], **CLOSE)
+        outputs = build(golden, case, state)(**inputs_of(case, io))
+    for name in ("pooled_video", "pooled_text", "hidden_video", "hidden_text"):
+        torch.testing.assert_close(outputs[name], io[f"out.{name}"], **CLOSE)
+    scores = outputs["pooled_video"] @ outputs["pooled_text"].T
+    torch.testing.assert_close(outputs["scores"], scores)
 
 
-def test_every_key_of_the_original_but_the_unused_maps_there_and_back(
-    golden: Path, model: MultimodalModel
-):
-    state = load_state(golden / "models" / "videoclip_separate" / "state.safetensors")
+@pytest.mark.golden_cases("models/*")
+def test_every_key_of_the_original_maps_there_and_back(golden: Golden, case_name: str):
+    folder = case_name.removeprefix("models/")
+    case = golden.json(f"models/{folder}/case.json")
+    if case.get("state") != "state.safetensors":
+        return  # the weights of another case
+    state = golden.tensors(f"models/{folder}/state.safetensors")
     ours = from_mmpt(state)
-    assert ours.keys() == model.state_dict().keys()
-    unused = {
-        f"{prefix}{key}"
-        for prefix, _ in PREFIXES[1:]
-        for key in ("embeddings.position_ids", "pooler.dense.weight", "pooler.dense.bias")
-    }
+    assert not is_mmpt(ours)
+    if case["model_cls"] in PARTS and not any(".cls." in key for key in state):
+        assert ours.keys() == build(golden, case, state).state_dict().keys()
     back = to_mmpt(ours)
-    assert back.keys() == state.keys() - unused
     assert all(torch.equal(back[key], state[key]) for key in back)
+    whole = complete_mmpt(back)
+    assert whole.keys() == state.keys()
+    unread = {key for key in whole if "pooler.dense" in key}
+    assert all(torch.equal(whole[key], state[key]) for key in whole.keys() - unread)

@@ -18,7 +18,7 @@ class StepLocalizationHead(Head):
 
     It has no weights: what the trunk learnt of pairs is enough to find steps.
 
-    Source: VideoCLIP (arXiv 2109.14084) §5.3, action step localization.
+    Source: VideoCLIP (arXiv 2109.14084) §4, action step localization.
     """
 
     produces = ("logits",)

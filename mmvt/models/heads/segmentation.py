@@ -19,7 +19,7 @@ class SegmentationHead(Head):
 
     Of a trunk that joins video and text it reads the last layer.
 
-    Source: VideoCLIP (arXiv 2109.14084) §5.3, action segmentation.
+    Source: VideoCLIP (arXiv 2109.14084) §4, action segmentation.
 
     Args:
         hidden_size: width of the states.
