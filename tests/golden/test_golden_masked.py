@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pytest
@@ -12,12 +11,13 @@ from torch import Tensor
 from mmvt.losses.base import Loss
 from mmvt.losses.masked import MFMMLM, MTM
 from mmvt.models.base import Head
-from mmvt.models.convert_mmpt import load_mmpt, to_mmpt
+from mmvt.models.convert_mmpt import load_mmpt
 from mmvt.models.encoders import VideoTokenMLP
 from mmvt.models.heads.masked import MFMMLMHead, MTMHead
 from mmvt.models.joint import JointTrunk
 from mmvt.models.model import MultimodalModel
 from tests.golden.conftest import Golden
+from tests.golden.gradients import check_gradients
 
 pytestmark = pytest.mark.golden
 
@@ -73,15 +73,3 @@ def test_masked_modelling_is_the_originals(golden: Golden, case_name: str):
     (gradients,) = (case["extra"][key] for key in case["extra"] if key.startswith("grad"))
     assert f"grad_norm_sum_{name}" in case["extra"]
     check_gradients(model, gradients)
-
-
-def check_gradients(model: MultimodalModel, expected: dict[str, list[float] | None]) -> None:
-    """Compare norm and sum of the gradient of every parameter with what was recorded."""
-    ours = to_mmpt({k: p.grad for k, p in model.named_parameters() if p.grad is not None})
-    assert ours.keys() == {key for key, value in expected.items() if value is not None}
-    for key, gradient in ours.items():
-        norm, total = expected[key]
-        assert gradient.double().norm().item() == pytest.approx(norm, rel=1e-4, abs=1e-5), key
-        # a sum of n numbers of that norm is off by up to sqrt(n) times what each may be
-        slack = 1e-5 + 1e-5 * norm * math.sqrt(gradient.numel())
-        assert gradient.double().sum().item() == pytest.approx(total, rel=1e-4, abs=slack), key
