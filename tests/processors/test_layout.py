@@ -1,14 +1,10 @@
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.torch import load_file
 
 from mmvt.errors import ConfigError
 from mmvt.processors.layout import VideoTextLayout
@@ -92,30 +88,3 @@ def test_shapes_never_depend_on_lengths(
     real = example["caps"][example["cmasks"]]
     assert real[-1] == SEP
     assert (example["caps"][~example["cmasks"]] == PAD).all()
-
-
-def test_reference_pairs_are_reproduced(shared: Path) -> None:
-    folder = shared / "golden"
-    cases = json.loads((folder / "aligners/ds_aligners.json").read_text())["cases"]
-    tensors = load_file(folder / "aligners/ds_aligners.safetensors")
-    layout = VideoTextLayout(max_video_len=6, max_len=16, bert_name=str(folder / "bert_golden"))
-    names = [name for name in cases if name.startswith("DSAligner")]
-    assert len(names) == 5
-    for name in names:
-        example = layout(tensors[f"{name}.in.vfeat"].numpy(), cases[name]["text"])
-        for key, value in example.items():
-            assert torch.equal(value, tensors[f"{name}.{key}"]), (name, key)
-
-
-def test_reference_texts_of_several_captions_are_reproduced(shared: Path) -> None:
-    folder = shared / "golden"
-    cases = json.loads((folder / "aligners/ds_aligners.json").read_text())["cases"]
-    tensors = load_file(folder / "aligners/ds_aligners.safetensors")
-    layout = VideoTextLayout(max_video_len=6, max_len=16, bert_name=str(folder / "bert_golden"))
-    names = [name for name in cases if name.startswith("build_text")]
-    assert len(names) == 5
-    for name in names:
-        chosen = cases[name]["clip_indexs"] or [0]
-        caps, cmasks = layout.text_sequence([w for i in chosen for w in cases[name]["cap"][i]])
-        assert torch.equal(caps, tensors[f"{name}.caps"]), name
-        assert torch.equal(cmasks, tensors[f"{name}.cmasks"]), name

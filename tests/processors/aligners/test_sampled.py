@@ -1,19 +1,22 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from mmvt.errors import ConfigError
-from mmvt.processors.aligners.sampled import FixedLenAligner, OverlappedAligner, SampledAligner
+from mmvt.processors.aligners.sampled import (
+    FixedLenAligner,
+    OverlappedAligner,
+    SampledAligner,
+    StartClipAligner,
+    VariedLenAligner,
+)
 from mmvt.processors.base import Sampler, TextClips
 from mmvt.processors.layout import VideoTextLayout
-from mmvt.processors.sampling import OverlappedSampler, WholeSampler
+from mmvt.processors.sampling import OverlappedSampler, VariedLenSampler, WholeSampler
 from mmvt.seeding import generator
 
 
@@ -114,70 +117,20 @@ def test_fixed_len_fills_the_text_and_shows_what_it_tells(
     }
 
 
-def _shard_item(folder: Path, video_id: str) -> tuple[np.ndarray, TextClips]:
-    expected = json.loads((folder / "expected.json").read_text())
-    split = "train" if "train" in video_id else "val"
-    shard, index = next(
-        (shard, item["ids"].index(video_id))
-        for shard, item in expected[split].items()
-        if video_id in item["ids"]
-    )
-
-    def rows(name: str) -> np.ndarray:
-        starts = np.load(folder / f"{name}_starts.npy")
-        return np.load(folder / f"{name}_data.npy")[starts[index] : starts[index + 1]]
-
-    prefix = f"raw_caption_dedup.bert-base-uncased.{split}_{shard}."
-    times = rows(prefix + "startends")
-    words = [row[row >= 0].tolist() for row in rows(prefix + "caps_ids")]
-    return rows(f"{split}_{shard}"), TextClips(times[:, 0], times[:, 1], words)
+def test_start_clip_fills_the_text_from_the_first_caption_on(
+    layout: VideoTextLayout, clips: TextClips
+) -> None:
+    aligner = StartClipAligner(layout=layout, max_video_len=3, max_len=9)
+    example = aligner("v", FEATURES, clips, generator(1, 1, 0))
+    assert example["caps"].tolist() == [2, 3, 5, 6, 7, 3, 0]
+    assert example["vfeats"][example["vmasks"]].tolist() == [[0, 1], [2, 3], [4, 5]]
 
 
-def test_reference_examples_follow_from_their_recorded_samples(shared: Path) -> None:
-    folder = shared / "golden"
-    cases = json.loads((folder / "aligners/how2_aligners.json").read_text())
-    tensors = load_file(folder / "aligners/how2_aligners.safetensors")
-    layout = VideoTextLayout(max_video_len=6, max_len=24, bert_name=str(folder / "bert_golden"))
-    names = [
-        f"{run}.{index}"
-        for run in (
-            "FixedLenAligner",
-            "FixedLenAligner_valid",
-            "FixedLenAligner_test",
-            "VariedLenAligner",
-            "StartClipAligner",
-            "OverlappedAligner",
-        )
-        for index in cases[run]["samples"]
-    ]
-    assert len(names) == 16
-    for name in names:
-        run, index = name.split(".")
-        features, clips = _shard_item(folder / "shards", cases[run]["samples"][index]["video_id"])
-        bounds = [
-            tensors[f"{name}.{key}"].tolist()
-            for key in ("video_start", "video_end", "text_start", "text_end")
-        ]
-        samples = [(slice(a, b), range(c, d)) for a, b, c, d in zip(*bounds, strict=True)]
-        aligner = SampledAligner(sampler=StatedSampler(samples), layout=layout, subsampling=2)
-        example = aligner("v", features, clips, generator(1, 1, 0))
-        for key in ("caps", "cmasks", "vfeats", "vmasks"):
-            assert torch.equal(example[key], tensors[f"{name}.{key}"]), (name, key)
-
-
-@pytest.mark.parametrize("run", ["FixedLenAligner", "FixedLenAligner_valid"])
-def test_reference_fixed_length_samples_are_among_ours(shared: Path, run: str) -> None:
-    folder = shared / "golden"
-    case = json.loads((folder / "aligners/how2_aligners.json").read_text())[run]
-    tensors = load_file(folder / "aligners/how2_aligners.safetensors")
-    layout = VideoTextLayout(max_video_len=6, max_len=24, bert_name=str(folder / "bert_golden"))
-    aligner = FixedLenAligner(layout=layout, max_video_len=6, max_len=24)
-    for index, sample in case["samples"].items():
-        features, clips = _shard_item(folder / "shards", sample["video_id"])
-        ours = [aligner("v", features, clips, generator(1, 1, k)) for k in range(100)]
-        for k in range(2):
-            recorded = {key: tensors[f"{run}.{index}.{key}"][k] for key in ours[0]}
-            assert any(
-                all(torch.equal(example[key], recorded[key]) for key in recorded)
-                for example in ours
-            )
+def test_varied_len_is_its_sampler_and_a_layout(layout: VideoTextLayout, clips: TextClips) -> None:
+    lengths = {"sampled_min_len": 1, "sampled_max_len": 4, "keep_prob": 0.5}
+    named = VariedLenAligner(layout=layout, **lengths)
+    composed = SampledAligner(sampler=VariedLenSampler(**lengths), layout=layout)
+    for index in range(20):
+        one = named("v", FEATURES, clips, generator(1, 1, index))
+        other = composed("v", FEATURES, clips, generator(1, 1, index))
+        assert all(torch.equal(one[key], other[key]) for key in one)

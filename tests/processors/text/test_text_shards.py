@@ -53,13 +53,3 @@ def test_a_missing_text_shard_is_named(folder: Path) -> None:
     texts = ShardedTextProcessor(split="train", vfeat_dir=folder, tfeat_dir=f"{folder}/other.")
     with pytest.raises(StoreError, match=r"other\.train_0\.startends"):
         texts("train_a")
-
-
-def test_the_reference_shards_are_read(shared: Path) -> None:
-    folder = shared / "golden" / "shards"
-    prefix = f"{folder}/raw_caption_dedup.bert-base-uncased."
-    texts = ShardedTextProcessor(split="train", vfeat_dir=folder, tfeat_dir=prefix)
-    clips = texts("vidtrain11_00002")
-    np.testing.assert_allclose(clips.end, [6.32, 15.84, 16.0], rtol=1e-6)
-    assert clips.cap[0] == [14329, 19063, 28532]
-    assert [len(words) for words in clips.cap] == [3, 6, 10]
