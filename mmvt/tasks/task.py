@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from jaxtyping import Int
 from torch import Tensor, nn
 
 from mmvt.datasets.multimodal import MultimodalDataset
@@ -90,9 +93,25 @@ class Task:
             loss: what is trained for.
             batch: the wire keys, and ids as lists.
         """
-        flat = self.flatten(batch)
+        flat = self.flatten({**batch, **video_keys(batch)})
         outputs = model(**{key: value for key, value in flat.items() if isinstance(value, Tensor)})
         values = {**flat, **outputs}
         required, optional = consumed_ports(loss)
         ports = [*required, *(name for name in optional if name in values)]
         return loss(**{name: values[name] for name in ports}), outputs
+
+
+def video_keys(batch: Mapping[str, Any]) -> dict[str, Int[Tensor, "..."]]:
+    """Return ``video_key``: a number an example, by which tensors can tell equal videos.
+
+    It depends on ``video_id`` alone, so that it is the same on every worker. A batch whose examples
+    are the windows of a video has none.
+    """
+    ids, masks = batch.get("video_id"), batch.get("vmasks")
+    if ids is None or masks is None or len(ids) != len(masks):
+        return {}
+    digests = [hashlib.blake2b(video.encode(), digest_size=8).digest() for video in ids]
+    numbers = [int.from_bytes(digest, signed=True) for digest in digests]
+    keys = torch.tensor(numbers, dtype=torch.long, device=masks.device)
+    # one more dimension where several examples are drawn of each video
+    return {"video_key": keys if masks.dim() == 2 else keys[:, None].expand(masks.shape[:2])}
