@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
+import queue
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import fairseq_cli.train
 import torch
+from fairseq.data.iterators import BackgroundConsumer
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.distributed import utils as distributed_utils
 from omegaconf import DictConfig, open_dict
@@ -54,7 +58,24 @@ def train(path: Path, overrides: Sequence[str] = (), *, trust_code: bool = False
         logging.getLogger(name).setLevel(logging.WARNING)
     # fairseq's main constructs its trainer by this name
     fairseq_cli.train.Trainer = MultimodalTrainer
-    distributed_utils.call_main(cfg, fairseq_cli.train.main)
+    try:
+        distributed_utils.call_main(cfg, fairseq_cli.train.main)
+    finally:
+        stop_loading_ahead()
+
+
+def stop_loading_ahead() -> None:
+    """End the threads in which fairseq loads batches that are no longer wanted.
+
+    One that is busy when the interpreter ends aborts the process, when all its work is done.
+    """
+    for thread in threading.enumerate():
+        if isinstance(thread, BackgroundConsumer):
+            thread._max_len = 0
+            while thread.is_alive():
+                with contextlib.suppress(queue.Empty):
+                    thread._queue.get_nowait()  # it may wait for room
+                thread.join(0.01)
 
 
 def join_workers(cfg: DictConfig) -> None:

@@ -137,7 +137,7 @@ class RetrievalTask(Task):
                     num_centroids=self.num_centroids,
                 )
                 write_groups(path, found)
-            chosen = torch.from_numpy(found).to(device)
+            chosen.copy_(torch.from_numpy(found))
         if epoch.workers > 1:
             dist.broadcast(chosen, 0)
         return chosen.cpu().numpy()
