@@ -130,6 +130,7 @@ class LoadedModel:
         Raises:
             ConfigError: the features are not what the model takes, or it makes no vectors.
         """
+        self.model.check_encodes_apart()
         if not self.model.encoders and self.recipe.encoders:
             raise ConfigError(f"{self.recipe.path}: was loaded for texts only")
         longest = max((len(rows) for rows in features), default=0)
@@ -181,6 +182,7 @@ class LoadedModel:
     ) -> Float[Tensor, "batch vector"]:
         """Return text vectors; the video has one step, which is padding."""
         model = self.model
+        model.check_encodes_apart()
         nothing = torch.zeros(len(caps), 1, self.dim)
         encoders = [cast("type[Encoder]", plan.cls) for plan in self.recipe.encoders.values()]
         ports = [port for encoder in encoders for port in encoder.produces]

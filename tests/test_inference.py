@@ -187,14 +187,22 @@ def test_yaml_that_comes_with_mmvt_is_found_anywhere(
     assert find_config(Path("projects/bridge/zeroshot.yaml")).resolve() == mine
 
 
-def test_videoclip_encodes_text_as_in_a_whole_batch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "trunk",
+    [
+        "{name: SeparateTrunk, num_hidden_video_layers: 1, pretrained: false}",
+        "{name: SharedTrunk, pretrained: false}",
+        "{name: JointTrunk, num_iso_layer: 1, pretrained: false}",
+    ],
+)
+def test_videos_and_texts_are_encoded_as_in_a_whole_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trunk: str
 ) -> None:
     """Padding, other examples and a video that is not there change no vector."""
     monkeypatch.chdir(tmp_path)
     corpus = write_corpus(tmp_path / "corpus")
     write_project(tmp_path, corpus)
-    loaded = load("projects/task/tiny.yaml")
+    loaded = load("projects/task/tiny.yaml", overrides=[f"trunk={trunk}"])
     batch = [loaded.recipe.dataset("test")[i] for i in range(2)]
     names = ("vfeats", "vmasks", "caps", "cmasks")
     with torch.inference_mode():
@@ -207,6 +215,22 @@ def test_videoclip_encodes_text_as_in_a_whole_batch(
     )
     with pytest.raises(ConfigError, match="features is missing"):
         loaded.encode_video(tmp_path / "absent.mp4")
+
+
+def test_video_and_text_that_see_each_other_have_no_vectors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_project(tmp_path, write_corpus(tmp_path / "corpus"))
+    trunk = "trunk={name: JointTrunk, pretrained: false}"
+    loaded = load("projects/task/tiny.yaml", overrides=[trunk])
+    rows = np.zeros((2, 16), np.float32)
+    with pytest.raises(ConfigError, match=r"JointTrunk lets .* set trunk.num_iso_layer"):
+        loaded.encode_features([rows])
+    with pytest.raises(ConfigError, match="neither has a vector of its own"):
+        loaded.encode_text("a red ball")
+    with pytest.raises(ConfigError, match="neither has a vector of its own"):
+        loaded.recipe.predictor()(loaded.model, loaded.recipe.dataset("test"))
 
 
 def test_bridge_tells_clips_apart(shared: Path) -> None:

@@ -44,9 +44,12 @@ class Trunk(Part):
 
     Attributes:
         hidden_size: width of the token embeddings it takes and of the states it returns.
+        encodes_apart: the states of a video do not depend on the text beside it, nor those of a
+            text on the video, so that each has one vector whatever it is compared with.
     """
 
     hidden_size: int
+    encodes_apart: bool = True
 
 
 class Head(Part):

@@ -158,6 +158,7 @@ class JointTrunk(Trunk):
             self.bert.embeddings.seg_embeddings = table.requires_grad_(False)
         self.max_video_len = max_video_len
         self.num_iso_layer = num_iso_layer or 0
+        self.encodes_apart = self.num_iso_layer > 0
         self.text_attention = text_attention
         self.hidden_size: int = config.hidden_size
 

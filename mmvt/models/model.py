@@ -35,6 +35,19 @@ class MultimodalModel(nn.Module):
             values |= part(**{name: values[name] for name in ports})
         return values
 
+    def check_encodes_apart(self) -> None:
+        """Raise unless videos and texts have vectors of their own.
+
+        Raises:
+            ConfigError: the trunk lets them see each other, so that what is compared would know
+                what it is compared with.
+        """
+        if not self.trunk.encodes_apart:
+            raise ConfigError(
+                f"{type(self.trunk).__name__} lets video and text see each other, so that neither "
+                "has a vector of its own; set trunk.num_iso_layer"
+            )
+
     def _parts(self) -> list[nn.Module]:
         return [*self.encoders.values(), self.trunk, self.head]
 

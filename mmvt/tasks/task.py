@@ -111,7 +111,7 @@ def video_keys(batch: Mapping[str, Any]) -> dict[str, Int[Tensor, "..."]]:
     if ids is None or masks is None or len(ids) != len(masks):
         return {}
     digests = [hashlib.blake2b(video.encode(), digest_size=8).digest() for video in ids]
-    numbers = [int.from_bytes(digest, signed=True) for digest in digests]
+    numbers = [int.from_bytes(digest, "big", signed=True) for digest in digests]
     keys = torch.tensor(numbers, dtype=torch.long, device=masks.device)
     # one more dimension where several examples are drawn of each video
     return {"video_key": keys if masks.dim() == 2 else keys[:, None].expand(masks.shape[:2])}

@@ -50,6 +50,7 @@ class RetrievalPredictor(Predictor):
                 f"RetrievalPredictor needs {' and '.join(NEEDED)}, but {type(model.head).__name__} "
                 f"produces {', '.join(produced)}"
             )
+        model.check_encodes_apart()
         captions = _captions_of(dataset)
         missing = set(dataset.missing)
         predicted = [place for place, c in enumerate(captions) if c.video_id not in missing]
