@@ -44,6 +44,7 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
         {
             "CaptionTextProcessor": "mmvt.processors.text.captions",
             "ShardedTextProcessor": "mmvt.processors.text.shards",
+            "JSONTextProcessor": "mmvt.processors.text.json_file",
         },
     ),
     "sampler": (
@@ -98,6 +99,8 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
         "mmvt.models.base:Head",
         {
             "ContrastiveHead": "mmvt.models.heads.contrastive",
+            "MFMMLMHead": "mmvt.models.heads.masked",
+            "MTMHead": "mmvt.models.heads.masked",
             "CosineHead": "mmvt.models.heads.bridge",
         },
     ),
@@ -126,7 +129,10 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "predictor": (
         "mmvt.evaluators.base:Predictor",
-        {"RetrievalPredictor": "mmvt.evaluators.predictors.retrieval"},
+        {
+            "RetrievalPredictor": "mmvt.evaluators.predictors.retrieval",
+            "CaptionPredictor": "mmvt.evaluators.predictors.caption",
+        },
     ),
     "metric": (
         "mmvt.evaluators.base:Metric",

@@ -1,0 +1,217 @@
+"""Captions that a model writes of a split, beside those that people wrote."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from mmvt.datasets.multimodal import MultimodalDataset, collate
+from mmvt.errors import ConfigError, DataError
+from mmvt.evaluators.base import Predictions, Predictor
+from mmvt.models.generation import Decoding, generate
+from mmvt.models.model import MultimodalModel
+from mmvt.processors.base import Aligner, TextClips
+from mmvt.processors.text.tokenizer import SpecialIds, special_ids
+
+PROMPT_LENGTH = 3  # [CLS], the video's [SEP], and [CLS] to begin a text with
+
+
+class CaptionPredictor(Predictor):
+    """One caption a clip, with all that people say of it as references.
+
+    A clip is a video, or a part of it where its captions have times. Its id is that of the video,
+    with the seconds (``id@3-12.5``) where a video has several. A clip without features has an empty
+    caption. References are the tokens of the dataset as text, none of them cut.
+
+    Args:
+        batch_size: clips that the model sees at once; it changes no caption.
+        num_beams: texts that are followed at once; 1 = the likeliest token each time.
+        max_decode_length: longest caption, in tokens, the three of the prompt included; it is cut
+            to what the layout has room for.
+        min_length: shortest caption, in tokens, the three of the prompt included.
+        length_penalty: a caption counts the sum of its log-probabilities by its length to this
+            power.
+        no_repeat_ngram_size: sequences of so many tokens occur once; 0 = as often as they like.
+        rule: what the length is: that of ``transformers`` (no prompt, but the end), or that of the
+            ``original`` (the prompt, but no end), to reproduce its captions.
+    """
+
+    def __init__(
+        self,
+        *,
+        batch_size: int = 16,
+        num_beams: int = 5,
+        max_decode_length: int = 24,
+        min_length: int = 0,
+        length_penalty: float = 1.0,
+        no_repeat_ngram_size: int = 0,
+        rule: Literal["transformers", "original"] = "transformers",
+    ) -> None:
+        if batch_size < 1:
+            raise ConfigError(f"batch_size is {batch_size}, but must be at least 1")
+        self.batch_size = batch_size
+        self.decoding = Decoding(
+            num_beams=num_beams,
+            max_decode_length=max_decode_length,
+            min_length=min_length,
+            length_penalty=length_penalty,
+            no_repeat_ngram_size=no_repeat_ngram_size,
+            rule=rule,
+        )
+
+    @override
+    def __call__(self, model: MultimodalModel, dataset: MultimodalDataset) -> Predictions:
+        processor = dataset.text_processor
+        if not isinstance(processor, _HasTokenizer):
+            raise ConfigError(
+                f"{type(processor).__name__} has no tokenizer, so that captions cannot be read"
+            )
+        clips, tokenizer = _clips_of(dataset), processor.tokenizer
+        written = self._written(model, dataset, clips, special_ids(tokenizer))
+        references = [(clip.name, tokens) for clip in clips for tokens in clip.references]
+        return {
+            "ids": np.array([clip.name for clip in clips]),
+            "hypotheses": _texts(tokenizer, [written.get(clip.name, []) for clip in clips]),
+            "reference_ids": np.array([name for name, _ in references]),
+            "references": _texts(tokenizer, [tokens for _, tokens in references]),
+        }
+
+    def _written(
+        self,
+        model: MultimodalModel,
+        dataset: MultimodalDataset,
+        clips: list[_Clip],
+        special: SpecialIds,
+    ) -> dict[str, list[int]]:
+        """Return the tokens written of each clip that has features, without the prompt."""
+        device = next(itertools.chain(model.parameters(), model.buffers())).device
+        written: dict[str, list[int]] = {}
+        examples = _examples(dataset, clips)
+        model.eval()
+        with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+            while group := list(itertools.islice(examples, self.batch_size)):
+                batch = {
+                    key: value.to(device)
+                    for key, value in collate([example for _, example in group]).items()
+                    if isinstance(value, Tensor)
+                }
+                batch["caps"] = _prompts(batch["caps"], special)
+                ids = generate(model, batch, self.decoding, end=special.sep, pad=special.pad)
+                texts = ids[:, PROMPT_LENGTH:].tolist()
+                written |= {name: text for (name, _), text in zip(group, texts, strict=True)}
+        return written
+
+
+@runtime_checkable
+class _HasTokenizer(Protocol):
+    """A text processor whose tokens can be read."""
+
+    tokenizer: Any
+
+
+@dataclass
+class _Clip:
+    """A part of a video that is captioned.
+
+    Attributes:
+        index: an example of the dataset that shows it; None where the video has no features.
+        number: which of that example's captions belongs to it.
+        references: tokens of all captions that people wrote of it.
+        name: its id.
+    """
+
+    index: int | None
+    number: int
+    references: list[list[int]] = field(default_factory=list)
+    name: str = ""
+
+
+class _OneByOne(Aligner):
+    """Examples of a video and each of its captions.
+
+    Args:
+        aligner: makes an example.
+    """
+
+    def __init__(self, *, aligner: Aligner) -> None:
+        self.aligner = aligner
+
+    @override
+    def __call__(
+        self,
+        video_id: str,
+        video_features: np.ndarray,
+        clips: TextClips,
+        rng: np.random.Generator,
+    ) -> Mapping[str, Any]:
+        ones = (
+            TextClips(clips.start[at : at + 1], clips.end[at : at + 1], [clips.cap[at]])
+            for at in range(len(clips))
+        )
+        made = (self.aligner(video_id, video_features, one, rng) for one in ones)
+        return {"captions": [dict(example) for example in made]}
+
+
+def _clips_of(dataset: MultimodalDataset) -> list[_Clip]:
+    """Return all clips of a split, also those of videos without features.
+
+    Raises:
+        DataError: the split has none.
+    """
+    found: dict[tuple[str, float, float], _Clip] = {}
+    missing, present = set(dataset.missing), itertools.count()
+    for place in range(len(dataset.meta_processor)):
+        video_id, text_id = dataset.meta_processor[place]
+        index = None if video_id in missing else next(present)
+        captions = dataset.text_processor(text_id)
+        spans = zip(captions.start.tolist(), captions.end.tolist(), strict=True)
+        for number, (start, end) in enumerate(spans):
+            clip = found.setdefault((video_id, start, end), _Clip(index, number))
+            clip.references.append(captions.cap[number])
+    if not found:
+        raise DataError("the split has no caption")
+    parts = Counter(video_id for video_id, _, _ in found)
+    for (video_id, start, end), clip in found.items():
+        clip.name = video_id if parts[video_id] == 1 else f"{video_id}@{start:g}-{end:g}"
+    return list(found.values())
+
+
+def _examples(
+    dataset: MultimodalDataset, clips: list[_Clip]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (name, example) of each clip that has features."""
+    one_by_one = copy.copy(dataset)
+    one_by_one.aligner = _OneByOne(aligner=dataset.aligner)
+    for index, group in itertools.groupby(clips, key=lambda clip: clip.index):
+        if index is not None:
+            examples = one_by_one[index]["captions"]
+            yield from ((clip.name, examples[clip.number]) for clip in group)
+
+
+def _prompts(caps: Tensor, special: SpecialIds) -> Tensor:
+    """Return what texts begin with, whether or not a caption follows.
+
+    Raises:
+        ConfigError: ``caps`` do not begin with it.
+    """
+    prompts = caps[:, :PROMPT_LENGTH]
+    if not (prompts == torch.tensor([special.cls, special.sep, special.cls]).to(caps)).all():
+        raise ConfigError(
+            "captions are written behind [CLS] [SEP] [CLS], which caps do not begin with; use an "
+            "aligner for captioning, such as CaptioningAligner"
+        )
+    return prompts
+
+
+def _texts(tokenizer: Any, tokens: list[list[int]]) -> np.ndarray:
+    texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
+    return np.array([text.strip() for text in texts], dtype=np.str_)
