@@ -1,0 +1,116 @@
+"""Captions of HowTo100M's raw form: one JSON file, times and texts of each video in lists."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from typing_extensions import override
+
+from mmvt.errors import DataError
+from mmvt.processors.base import TextClips, TextProcessor
+from mmvt.processors.text.dedup import TimedText, tidy, video_generator, without_repeats
+from mmvt.processors.text.tokenizer import load_tokenizer
+
+_KEYS = ("start", "end", "text")
+
+
+class JSONTextProcessor(TextProcessor):
+    """Cleans and tokenises the captions of a JSON file; the text id is the video id.
+
+    The file holds ``{video_id: {"start": […], "end": […], "text": […]}}``, times in seconds, a
+    text or null each. It is held in memory; write text shards of what is read many times.
+
+    Args:
+        annotations: the JSON file.
+        bert_name: name or folder of the tokenizer.
+        dedup: what is compared to find what captions repeat of each other: ``words``, or
+            ``characters`` as in the original; null = captions stay as they are.
+    """
+
+    def __init__(
+        self,
+        *,
+        annotations: Path,
+        bert_name: str,
+        dedup: Literal["words", "characters"] | None = "words",
+    ) -> None:
+        self.annotations = annotations
+        self.dedup = dedup
+        self.tokenizer = load_tokenizer(bert_name)
+        self._videos = read_json_captions(annotations)
+
+    def __contains__(self, video_id: object) -> bool:
+        return video_id in self._videos
+
+    @override
+    def __call__(self, text_id: Any) -> TextClips:
+        if text_id not in self._videos:
+            raise DataError(f"{self.annotations} has no captions of the video {text_id!r}")
+        try:
+            captions = tidy(_timed(self._videos[text_id]))
+        except DataError as error:
+            raise DataError(f"{self.annotations}: video {text_id!r}: {error}") from error
+        if self.dedup is not None:
+            captions = without_repeats(captions, video_generator(text_id), self.dedup)
+        return TextClips(
+            np.array([caption.start for caption in captions], dtype=float),
+            np.array([caption.end for caption in captions], dtype=float),
+            self._tokenised([caption.text for caption in captions]),
+        )
+
+    def _tokenised(self, texts: list[str]) -> list[list[int]]:
+        if not texts:
+            return []
+        encoded = self.tokenizer(texts, add_special_tokens=False, verbose=False)
+        ids: list[list[int]] = encoded["input_ids"]
+        return ids
+
+
+def read_json_captions(path: Path) -> dict[str, Any]:
+    """Return what a caption file holds of each video; it is checked when it is used.
+
+    Raises:
+        DataError: the file is missing, is no UTF-8 or JSON, is no mapping of videos, or holds a
+            video twice.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        videos = json.loads(text, object_pairs_hook=_once)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: byte {error.start + 1} is not UTF-8") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not valid JSON: {error}") from error
+    if not isinstance(videos, dict):
+        raise DataError(f"{path}: is no mapping from video ids to captions")
+    return videos
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise DataError(f"{next(key for key in keys if keys.count(key) > 1)!r} is there twice")
+    return mapping
+
+
+def _timed(lists: Any) -> list[TimedText]:
+    if not isinstance(lists, dict) or not all(isinstance(lists.get(key), list) for key in _KEYS):
+        raise DataError("has no lists start, end and text")
+    starts, ends, texts = (lists[key] for key in _KEYS)
+    if not len(starts) == len(ends) == len(texts):
+        raise DataError(f"has {len(starts)} starts, {len(ends)} ends and {len(texts)} texts")
+    captions = []
+    for number, (start, end, text) in enumerate(zip(starts, ends, texts, strict=True), start=1):
+        if type(start) not in (int, float) or type(end) not in (int, float):
+            raise DataError(f"caption {number} goes from {start!r} to {end!r}, which are no times")
+        if not (text is None or isinstance(text, str)):
+            raise DataError(f"caption {number} is no text: {text!r}")
+        captions.append(TimedText(float(start), float(end), text or ""))
+    return captions
