@@ -61,7 +61,8 @@ def key_mask(mask: Bool[Tensor, "batch length"]) -> Bool[Tensor, "batch 1 length
 
     A row without any real position sees all of its padding: attention over nothing is not a number.
     """
-    return layer_mask(mask[:, None].expand(-1, mask.shape[1], -1))
+    keys = mask | ~mask.any(1, keepdim=True)
+    return keys[:, None, None, :].expand(-1, 1, mask.shape[1], -1)
 
 
 def layer_mask(

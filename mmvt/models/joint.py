@@ -191,13 +191,12 @@ class JointTrunk(Trunk):
         Raises:
             ConfigError: the video or the text is longer than the model's positions.
         """
-        edges = caps, cmasks
-        if window_caps is not None and window_cmasks is not None:
-            edges = window_caps, window_cmasks
-        hidden, apart = self._states(video_embeddings, vmasks, *edges)
         end = vmasks.shape[1] + 2
-        hidden_text = torch.cat([apart[:, :1], apart[:, end:]], dim=1)
-        if window_caps is not None:
+        if window_caps is None or window_cmasks is None:
+            hidden, apart = self._states(video_embeddings, vmasks, caps, cmasks)
+            hidden_text = torch.cat([apart[:, :1], apart[:, end:]], dim=1)
+        else:
+            hidden, apart = self._states(video_embeddings, vmasks, window_caps, window_cmasks)
             nothing = video_embeddings.new_zeros(len(caps), 0, self.hidden_size)
             alone = self._states(nothing, cmasks[:, :0], caps, cmasks)[1]
             hidden_text = torch.cat([alone[:, :1], alone[:, 2:]], dim=1)
@@ -219,14 +218,25 @@ class JointTrunk(Trunk):
         states = self.bert.embeddings(
             **joint_inputs(self.bert, self.max_video_len, video_embeddings, caps)
         )
-        isolated = layer_mask(isolated_attention(vmasks, cmasks))
+        layers = self.bert.encoder.layer
+        between = states
+        masks = self._masks(vmasks, cmasks)
+        for number, (layer, mask) in enumerate(zip(layers, masks, strict=True), start=1):
+            states = layer(states, mask)
+            if number == (self.num_iso_layer or len(layers)):
+                between = states
+        return states, between
+
+    def _masks(
+        self, vmasks: Bool[Tensor, "batch video_len"], cmasks: Bool[Tensor, "batch text_len"]
+    ) -> list[Bool[Tensor, "batch 1 length length"]]:
+        """Return what is seen in each layer."""
         if self.text_attention == "causal":
             joint = layer_mask(causal_attention(vmasks, cmasks, "text"))
         else:
             joint = key_mask(joint_mask(vmasks, cmasks))
-        between = states
-        for number, layer in enumerate(self.bert.encoder.layer, start=1):
-            states = layer(states, isolated if number <= self.num_iso_layer else joint)
-            if number == self.num_iso_layer:
-                between = states
-        return states, between if self.num_iso_layer else states
+        masks = [joint] * len(self.bert.encoder.layer)
+        if self.num_iso_layer:
+            isolated = layer_mask(isolated_attention(vmasks, cmasks))
+            masks[: self.num_iso_layer] = [isolated] * self.num_iso_layer
+        return masks

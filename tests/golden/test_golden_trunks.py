@@ -13,7 +13,8 @@ from torch import Tensor
 from mmvt.losses.base import Loss
 from mmvt.models.base import consumed_ports
 from tests.golden.conftest import Golden
-from tests.golden.originals import CLOSE, LOSSES, build, check_gradients, inputs_of
+from tests.golden.gradients import check_gradients
+from tests.golden.originals import CLOSE, LOSSES, build, inputs_of
 
 pytestmark = pytest.mark.golden
 

@@ -85,6 +85,25 @@ def test_a_cls_that_is_masked_is_not_attended_to(trunk: SeparateTrunk, batch: di
     torch.testing.assert_close(changed[:, 1:], states[:, 1:])
 
 
+def test_windows_and_texts_that_are_no_pairs_run_apart(
+    trunk: SeparateTrunk, batch: dict[str, Tensor]
+):
+    inputs = {"video_embeddings": torch.randn(3, 4, 8), **without_features(batch)}
+    paired = trunk(**inputs)
+    inputs |= {
+        "window_caps": torch.tensor([[11, 2, 0, 2]]).expand(3, -1),
+        "window_cmasks": torch.tensor([[False, True, False, True]]).expand(3, -1),
+        "caps": batch["caps"][:2],
+        "cmasks": batch["cmasks"][:2],
+    }
+    apart = trunk(**inputs)
+    torch.testing.assert_close(apart["hidden_text"], paired["hidden_text"][:2])
+    batch["cmasks"][:, 0] = False
+    video = {"video_embeddings": inputs["video_embeddings"], **without_features(batch)}
+    masked = trunk(**video)["hidden_video"]
+    torch.testing.assert_close(apart["hidden_video"][:, 1:], masked[:, 1:])
+
+
 def test_a_row_without_anything_real_has_finite_states(
     trunk: SeparateTrunk, batch: dict[str, Tensor]
 ):
