@@ -129,11 +129,11 @@ def read_groups(path: Path, shape: tuple[int, int]) -> Int[np.ndarray, "groups s
         CheckpointError: the file is missing or damaged, or the groups are of another shape.
     """
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
             groups, sha256 = data["groups"], str(data["sha256"])
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: {_LOST.format('is missing')}") from error
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"{path}: {_LOST.format('is damaged')} ({error})") from error
     if _digest(groups) != sha256:
         raise CheckpointError(f"{path}: {_LOST.format('is damaged')} (its checksum is wrong)")
