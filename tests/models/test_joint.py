@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from transformers import BertConfig, BertForMaskedLM
 
 from mmvt.errors import ConfigError
 from mmvt.models.joint import JointTrunk, SharedTrunk
@@ -249,6 +251,19 @@ def test_sequences_longer_than_the_model_are_refused(
         cls(max_video_len=9, pretrained=False, bert_config=config)
     with pytest.raises(ConfigError, match="pretrained weights need a bert_name"):
         cls(max_video_len=4)
+
+
+@pytest.mark.parametrize("cls", [JointTrunk, SharedTrunk])
+def test_a_trunk_begins_with_the_weights_of_a_bert(
+    cls: type[JointTrunk | SharedTrunk], tmp_path: Path
+):
+    stored = BertForMaskedLM(BertConfig(**BERT))
+    stored.save_pretrained(tmp_path)
+    trunk = cls(max_video_len=VIDEO_LEN, bert_name=str(tmp_path), num_hidden_layers=2)
+    ours, theirs = trunk.bert.state_dict(), stored.bert.state_dict()
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    assert trunk.training
+    assert trunk.hidden_size == 8
 
 
 def test_layers_may_be_fewer_than_the_berts():
