@@ -131,6 +131,20 @@ def test_all_frames_masked_leaves_each_its_own_frame_only(
     assert columns == (1 if kind is MFMMLMHead else 1 + WORDS)
 
 
+@pytest.mark.parametrize("kind", HEADS)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_gives_nearly_the_same_loss(
+    kind: type[MFMMLMHead], dtype: torch.dtype, ports: dict[str, Tensor]
+):
+    loss = MFMMLM() if kind is MFMMLMHead else MTM()
+    full = loss(**head_of(kind)(**ports), text_label=ports["text_label"])
+    halved = {k: v.to(dtype) if v.is_floating_point() else v for k, v in ports.items()}
+    out = head_of(kind).to(dtype)(**halved)
+    assert out["video_logits"].dtype == dtype
+    value = loss(**out, text_label=ports["text_label"])
+    torch.testing.assert_close(value, full, rtol=0.05, atol=0.1)
+
+
 def test_a_bias_of_other_words_is_refused(ports: dict[str, Tensor]):
     head = MFMMLMHead(hidden_size=WIDTH, vocab_size=4, pretrained=False)
     with pytest.raises(ConfigError, match=r"MFMMLMHead has a bias of 4 words, but the trunk has 5"):
