@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import threading
 from itertools import chain
 from pathlib import Path
 
 import pytest
 import torch
+from fairseq.data.iterators import BackgroundConsumer
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.tasks import setup_task
 
 from mmvt.config.recipe import Recipe
+from mmvt.errors import CheckpointError
 from mmvt.fairseq import arguments, entry
 from mmvt.fairseq.trainer import MultimodalTrainer
 from tests.corpus import TASK, write_corpus
@@ -28,7 +31,8 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def trainer_of(path: Path, *overrides: str) -> MultimodalTrainer:
     section = Recipe.load(path, overrides).fairseq
-    cfg = convert_namespace_to_omegaconf(arguments.parse(section, str(path)))
+    args = arguments.parse(section, str(path), json.dumps(overrides))
+    cfg = convert_namespace_to_omegaconf(args)
     entry.join_workers(cfg)
     task = setup_task(cfg.task)
     model, criterion = task.build_model(cfg.model), task.build_criterion(cfg.criterion)
@@ -102,6 +106,64 @@ def test_a_batch_size_that_is_no_multiple_of_eight_keeps_its_batches(recipe: Pat
     trainer = trainer_of(recipe, "fairseq.dataset.batch_size=3")
     sizes = [len(b["video_id"]) for b in trainer.get_train_iterator(epoch=1).next_epoch_itr()]
     assert sorted(sizes) == [1, 3, 3, 3, 3, 3]
+
+
+def stopped_after_one_step(path: Path, folder: Path) -> str:
+    """Return the checkpoint of a run that was stopped after a step of its first epoch."""
+    trainer = trainer_of(path)
+    iterator = trainer.get_train_iterator(epoch=1)
+    batches = iterator.next_epoch_itr()
+    trainer.begin_epoch(1)
+    trainer.train_step([next(batches)])
+    trainer.consolidate_optimizer()
+    checkpoint = str(folder / "checkpoint_1_1.pt")
+    trainer.save_checkpoint(checkpoint, {"train_iterator": iterator.state_dict()})
+    return checkpoint
+
+
+def test_an_epoch_goes_on_with_the_batches_it_began_with(recipe: Path, tmp_path: Path):
+    checkpoint = stopped_after_one_step(recipe, tmp_path)
+    trainer = trainer_of(recipe)
+    state = trainer.load_checkpoint(checkpoint)
+    iterator = trainer.get_train_iterator(epoch=1)
+    iterator.load_state_dict(state["train_iterator"])
+    rest = [batch["video_id"] for batch in iterator.next_epoch_itr()]
+    whole = [b["video_id"] for b in trainer_of(recipe).get_train_iterator(1).next_epoch_itr()]
+    assert rest == whole[1:]
+
+
+@pytest.mark.parametrize("change", ["fairseq.dataset.batch_size=5", "fairseq.common.seed=4"])
+def test_an_epoch_that_would_go_on_with_other_batches_is_refused(
+    change: str, recipe: Path, tmp_path: Path
+):
+    trainer = trainer_of(recipe, change)
+    trainer.load_checkpoint(stopped_after_one_step(recipe, tmp_path))
+    with pytest.raises(CheckpointError, match="epoch 1 was begun with other batches; resume it"):
+        trainer.get_train_iterator(epoch=1)
+    trainer.get_train_iterator(epoch=2)
+
+
+def test_a_run_that_starts_from_the_weights_of_another_makes_batches_of_its_own(
+    recipe: Path, tmp_path: Path
+):
+    checkpoint = stopped_after_one_step(recipe, tmp_path)
+    for change in (
+        "fairseq.checkpoint.reset_dataloader=true",
+        f"fairseq.checkpoint.finetune_from_model={checkpoint}",
+    ):
+        trainer = trainer_of(recipe, "fairseq.dataset.batch_size=5", change)
+        trainer.load_checkpoint(checkpoint)
+        trainer.get_train_iterator(epoch=1)
+
+
+def test_a_thread_that_loads_ahead_ends_with_the_run(recipe: Path):
+    trainer = trainer_of(recipe, "fairseq.dataset.data_buffer_size=1")
+    batches = trainer.get_train_iterator(epoch=1).next_epoch_itr()
+    next(batches)
+    loading = [t for t in threading.enumerate() if isinstance(t, BackgroundConsumer)]
+    assert loading
+    entry.stop_loading_ahead()
+    assert not any(thread.is_alive() for thread in loading)
 
 
 def test_a_checkpoint_of_fairseq_with_a_namespace_in_it_is_read_with_safety_on(

@@ -14,8 +14,9 @@ from importlib.metadata import version
 import fairseq_cli.train
 import pytest
 from fairseq import checkpoint_utils, options
-from fairseq.data.iterators import EpochBatchIterator
+from fairseq.data.iterators import BackgroundConsumer, EpochBatchIterator
 from fairseq.distributed import utils as distributed_utils
+from fairseq.tasks import FairseqTask
 from fairseq.trainer import Trainer
 
 RELIED_ON: dict[Callable[..., object] | type, str] = {
@@ -28,6 +29,11 @@ RELIED_ON: dict[Callable[..., object] | type, str] = {
     distributed_utils.distributed_main: "2392721959252106",
     options.parse_args_and_arch: "535ef04316810361",
     checkpoint_utils.load_checkpoint_to_cpu: "96f7d33cde8e1582",
+    Trainer.get_train_iterator: "aa4fd14cf2924782",
+    Trainer.state_dict: "926c314f7f5545b4",
+    FairseqTask.get_batch_iterator: "f92ef89258f5b6f1",
+    checkpoint_utils.load_checkpoint: "08e4fa03a2ab86a9",
+    BackgroundConsumer: "08fbef31dfd510c6",
     EpochBatchIterator: "a8432ac2414c26eb",
 }
 
