@@ -125,7 +125,12 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "task": (
         "mmvt.tasks.task:Task",
-        {"Task": "mmvt.tasks.task", "RetrievalTask": "mmvt.tasks.retrieval_task"},
+        {
+            "Task": "mmvt.tasks.task",
+            "PairTask": "mmvt.tasks.pair_task",
+            "RetrievalTask": "mmvt.tasks.retrieval_task",
+            "MILNCETask": "mmvt.tasks.milnce_task",
+        },
     ),
     "predictor": (
         "mmvt.evaluators.base:Predictor",
