@@ -98,6 +98,33 @@ def test_sequences_do_not_repeat():
     assert len(set(itertools.pairwise(text))) == len(text) - 1
 
 
+def row(**chances: float) -> list[float]:
+    """Return the probabilities of 17 tokens, given those that are not 0 (``t3=0.5``)."""
+    return [chances.get(f"t{token}", 0.0) for token in range(17)]
+
+
+def test_an_end_below_the_first_beams_does_not_fill_the_list_of_the_best():
+    many = row(**{f"t{token}": 1 / 12 for token in range(5, 17)})
+    script = {
+        (2,): row(t3=0.5, t4=0.5),
+        # the end after 4 is the third candidate of two beams: 0.45, 0.3, 0.2
+        (3,): row(t1=0.9, t2=0.1),
+        (4,): row(t1=0.4, t2=0.6),
+        (4, 2): many,
+        (3, 2): many,
+        (): row(t5=1.0),
+    }
+    # with both ends in the list the search would stop here; going on pays, as lengths count much
+    text = found(script, 12, length_penalty=2.0)
+    assert text[:3] == [2, 4, 2]
+    assert len(text) == 12
+
+
+def test_of_equally_good_texts_the_later_wins():
+    script = {(): EVEN, (2,): [0.0, 0.5, 0.0, 0.5, 0.0], (3,): [0.0, 1.0, 0.0, 0.0, 0.0]}
+    assert found(script, 5, length_penalty=0.0) == [2, 3, END]
+
+
 def test_the_search_stops_when_no_text_can_get_better():
     script = Scripted({(): [0.0, 0.96, 0.02, 0.01, 0.01]})
     ids = original_beam_search(
