@@ -21,12 +21,18 @@ from tests.golden.gradients import check_gradients
 
 pytestmark = pytest.mark.golden
 
+SETTINGS = {
+    "dataset": {"bert_name", "max_video_len", "max_len", "train_path"},
+    "model": {"model_cls", "mm_encoder_cls", "use_seg_emb", "max_decode_length"},
+}
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 EOS_BIAS = "eos_bias_added_to_cls.predictions.bias["
 
 
 def build(golden: Golden, case: dict[str, Any], state: dict[str, Tensor]) -> MultimodalModel:
     assert case["model_cls"] == "MMFusionNLG"
+    for section, known in SETTINGS.items():
+        assert case["config"][section].keys() <= known
     trunk = JointTrunk(
         bert_name=golden.bert,
         max_video_len=case["config"]["dataset"]["max_video_len"],

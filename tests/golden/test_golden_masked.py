@@ -25,10 +25,16 @@ PARTS: dict[str, tuple[type[Head], Loss, str]] = {
     "MMFusionMFMMLM": (MFMMLMHead, MFMMLM(), "MFMMLM"),
     "MMFusionMTM": (MTMHead, MTM(), "MTM"),
 }
+SETTINGS = {
+    "dataset": {"bert_name", "max_video_len", "max_len", "train_path"},
+    "model": {"model_cls", "mm_encoder_cls", "use_seg_emb"},
+}
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
 
 def build(golden: Golden, case: dict[str, Any], state: dict[str, Tensor]) -> MultimodalModel:
+    for section, known in SETTINGS.items():
+        assert case["config"][section].keys() <= known
     trunk = JointTrunk(
         bert_name=golden.bert,
         max_video_len=case["config"]["dataset"]["max_video_len"],
