@@ -14,6 +14,7 @@ from mmvt.datasets.multimodal import MultimodalDataset, collate
 from mmvt.errors import ConfigError, DataError
 from mmvt.evaluators.predictions import load_predictions, save_predictions
 from mmvt.evaluators.predictors.caption import CaptionPredictor
+from mmvt.losses.language import LanguageCrossEntropy
 from mmvt.models.encoders import VideoTokenMLP
 from mmvt.models.generation import Decoding, generate
 from mmvt.models.heads.language import LanguageHead
@@ -176,6 +177,33 @@ def test_the_size_of_a_batch_changes_no_caption(
     one = CaptionPredictor(batch_size=1, num_beams=beams)(model, dataset)
     eight = CaptionPredictor(batch_size=8, num_beams=beams)(model, dataset)
     assert all(np.array_equal(one[name], eight[name]) for name in one)
+
+
+def test_a_trained_model_writes_what_it_was_taught(
+    model: MultimodalModel, dataset: MultimodalDataset
+):
+    # four videos with captions of 2 to 5 words, as a captioning aligner writes them for training
+    dataset.meta_processor.pairs = dataset.meta_processor.pairs[:4]
+    batch = collate([dataset[index] for index in range(4)])
+    batch["caps"] = torch.full((4, MAX_LEN - MAX_VIDEO_LEN), PAD)
+    batch["text_label"] = torch.full_like(batch["caps"], -100)
+    batch["cmasks"] = torch.zeros_like(batch["caps"], dtype=torch.bool)
+    for row in range(4):
+        (words,) = dataset.text_processor(f"t{row + 1}").cap
+        batch["caps"][row, : len(words) + 3] = torch.tensor([CLS, SEP, CLS, *words])
+        batch["text_label"][row, 2 : len(words) + 3] = torch.tensor([*words, SEP])
+        batch["cmasks"][row, : len(words) + 3] = True
+    del batch["video_id"]
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    for _ in range(60):
+        logits = model.train()(**batch)["logits"]
+        loss = LanguageCrossEntropy()(logits=logits, text_label=batch["text_label"])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    for beams in (1, 5):
+        found = CaptionPredictor(num_beams=beams)(model, dataset)
+        assert found["hypotheses"].tolist() == found["references"].tolist()
 
 
 def test_parts_of_a_video_are_captioned_apart(
