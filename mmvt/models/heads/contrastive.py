@@ -24,7 +24,8 @@ MAX_SCALE = 100.0  # CLIP's bound on 1 / temperature (arXiv 2103.00020 §2.5)
 class ContrastiveHead(Head):
     """Pools both sequences and scores every video against every text.
 
-    ``scores[i, j]`` is video i · text j, divided by the temperature. With ``gather`` the scores of
+    ``scores[i, j]`` is video i · text j, divided by the temperature; there may be more texts than
+    videos, as with several candidates each. With ``gather`` the scores of
     a training batch are those of the batches of all workers together, rank by rank; the pooled
     vectors returned are always the worker's own.
 
@@ -73,15 +74,15 @@ class ContrastiveHead(Head):
     def forward(  # type: ignore[override]  # parameters are ports
         self,
         hidden_video: Float[Tensor, "batch video_states hidden"],
-        hidden_text: Float[Tensor, "batch text_states hidden"],
+        hidden_text: Float[Tensor, "texts text_states hidden"],
         vmasks: Bool[Tensor, "batch video_len"],
-        cmasks: Bool[Tensor, "batch text_len"],
-        caps: Int[Tensor, "batch text_len"] | None = None,
+        cmasks: Bool[Tensor, "texts text_len"],
+        caps: Int[Tensor, "texts text_len"] | None = None,
         video_key: Int[Tensor, " batch"] | None = None,
     ) -> dict[str, Tensor]:
-        """Return ``pooled_video``, ``pooled_text`` (batch, hidden) and ``scores`` (N, N).
+        """Return ``pooled_video`` (batch, hidden), ``pooled_text`` (texts, hidden) and ``scores``.
 
-        Where duplicates are positives, ``positives`` (N, N) says which scores are of a right pair.
+        Where duplicates are positives, ``positives`` says which scores are of a right pair.
 
         Args:
             hidden_video: states of the videos.
@@ -92,15 +93,17 @@ class ContrastiveHead(Head):
             video_key: a number a video, to find pairs of the same video by.
 
         Raises:
-            ConfigError: duplicates are positives, but there are neither tokens nor numbers.
+            ConfigError: duplicates are positives, but there are neither tokens nor numbers, or not
+                one text a video.
         """
         video, text = pool_video(hidden_video, vmasks), pool_text(hidden_text, cmasks)
         if self.normalize:
             video, text = F.normalize(video, dim=-1), F.normalize(text, dim=-1)
-        videos, texts = self._all_rows(torch.cat([video, text], dim=1)).chunk(2, dim=1)
-        scores = videos @ texts.T * self._scale()
+        scores = self._all_rows(video) @ self._all_rows(text).T * self._scale()
         outputs = {"pooled_video": video, "pooled_text": text, "scores": scores}
         if self.duplicates == "positives":
+            if len(text) != len(video):
+                raise ConfigError("duplicates are positives, but there is not one text a video")
             keys = [] if caps is None else [caption_keys(caps, cmasks)]
             keys += [] if video_key is None else [video_key]
             outputs["positives"] = self._same(keys)

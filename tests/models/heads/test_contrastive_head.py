@@ -105,6 +105,17 @@ def test_duplicates_without_anything_to_find_them_by_are_refused():
         ContrastiveHead(duplicates="positives")(**states(4))
 
 
+def test_there_may_be_several_texts_a_video():
+    two = {name: states(2)[name] for name in ("hidden_video", "vmasks")}
+    four = {name: states(4)[name] for name in ("hidden_text", "cmasks")}
+    outputs = ContrastiveHead()(**two, **four)
+    expected = outputs["pooled_video"] @ outputs["pooled_text"].T
+    torch.testing.assert_close(outputs["scores"], expected)
+    assert outputs["scores"].shape == (2, 4)
+    with pytest.raises(ConfigError, match="there is not one text a video"):
+        ContrastiveHead(duplicates="positives")(**two, **four, caps=CAPS)
+
+
 def test_a_caption_has_the_same_key_however_much_padding_follows():
     caps = torch.tensor([[1, 2, 5, 2, 0, 9], [1, 2, 5, 2, 0, 0], [1, 2, 5, 2, 5, 2]])
     cmasks = torch.tensor([[True] * 4 + [False] * 2] * 2 + [[True] * 6])
