@@ -37,6 +37,7 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
         {
             "StoreVideoProcessor": "mmvt.processors.video.store",
             "NpyVideoProcessor": "mmvt.processors.video.npy",
+            "ShardedVideoProcessor": "mmvt.processors.video.shards",
         },
     ),
     "text_processor": (

@@ -69,7 +69,9 @@ def main(argv: list[str] | None = None) -> int:
     project = load_project(args.project, args.overrides, trust_code=args.trust_code)
     steps = project.steps if job is None or job.trains else project.test_steps()
     to_open = steps if job and job.trains and not args.dryrun else []
-    _check(project, to_open)
+    notes = [*project.notes, *_check(project, to_open)]
+    if notes:
+        print("\n".join(f"note: {note}" for note in dict.fromkeys(notes)), file=sys.stderr)
     _write(project, force=args.force)
     if job is None:
         return 0
@@ -93,12 +95,13 @@ def _welcome() -> str:
     return f"{usage}\n\n{EXAMPLES}\nprojects:\n{listing}"
 
 
-def _check(project: Project, to_open: Sequence[Sequence[str]]) -> None:
-    """Raise all problems of all tasks; of those of the steps ``to_open``, open the data too."""
+def _check(project: Project, to_open: Sequence[Sequence[str]]) -> list[str]:
+    """Return notes on all tasks or raise all problems; of the steps ``to_open``, open the data."""
     from mmvt.config.recipe import Recipe
 
     opened = {name for step in to_open for name in step}
     problems: list[str] = []
+    notes: list[str] = []
     for name, task in project.tasks.items():
         problems += fairseq_problems(task.layer)
         try:
@@ -106,6 +109,7 @@ def _check(project: Project, to_open: Sequence[Sequence[str]]) -> None:
         except ConfigError as error:
             problems += error.problems
             continue
+        notes += recipe.notes
         try:
             if name in opened:
                 recipe.dataset("train")
@@ -114,6 +118,7 @@ def _check(project: Project, to_open: Sequence[Sequence[str]]) -> None:
             problems.append(f"{task.path}: {error}" + (f"; make it with: {hint}" if hint else ""))
     if problems:
         raise ConfigError(sorted(dict.fromkeys(problems), key=position))
+    return notes
 
 
 def _write(project: Project, *, force: bool) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mmvt.config.merge import Keys, Layer, merge, plugin_paths
+from mmvt.config.translation import translated
 from mmvt.config.yaml_file import UNKNOWN, Unknown, YamlFile, did_you_mean_file, read_yaml
 from mmvt.errors import ConfigError
 
@@ -50,6 +51,8 @@ def root_of(path: Path, project_dir: object = None) -> Path:
 def compose(path: Path, *, trust_code: bool = False) -> Layer:
     """Return a YAML file laid over the files it includes; nulls and ``${…}`` are left as they are.
 
+    What is written for the original toolkit is translated (:mod:`mmvt.config.translation`).
+
     Args:
         path: the file named on the command line.
         trust_code: trust the included files as well.
@@ -59,7 +62,7 @@ def compose(path: Path, *, trust_code: bool = False) -> Layer:
             include is missing, malformed, in a cycle or outside of the roots, or an untrusted file
             asks for code or for the environment.
     """
-    return _Composer(root_of(path), trust_code).compose(path, trusted=True)
+    return translated(_Composer(root_of(path), trust_code).compose(path, trusted=True))
 
 
 def compose_template(path: Path, beside: Path, *, trust_code: bool = False) -> Layer:
@@ -68,7 +71,7 @@ def compose_template(path: Path, beside: Path, *, trust_code: bool = False) -> L
     Raises:
         ConfigError: as :func:`compose`.
     """
-    return _Composer(root_of(beside), trust_code).compose(path, trusted=trust_code)
+    return translated(_Composer(root_of(beside), trust_code).compose(path, trusted=trust_code))
 
 
 class _Composer:

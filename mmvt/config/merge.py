@@ -25,12 +25,14 @@ class Layer:
         origins: ``file:line`` of every key, by path of keys.
         problems: what was wrong so far; the values that it concerns are ``UNKNOWN``, or left out.
         partial: a whole file is left out, so that any key may be missing because of it.
+        notes: keys of the original toolkit that have no meaning here, and why.
     """
 
     data: dict[str, Any] = field(default_factory=dict)
     origins: dict[Keys, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     partial: bool = False
+    notes: list[str] = field(default_factory=list)
 
     def under(self, *keys: str) -> Layer:
         """Return the mapping found under ``keys`` as a layer of its own."""
@@ -48,12 +50,12 @@ class Layer:
     def without(self, *names: str) -> Layer:
         """Return the layer without some of its top-level keys."""
         data = {key: value for key, value in self.data.items() if key not in names}
-        return replace(self, data=data, origins=_kept(self.origins, data))
+        return replace(self, data=data, origins=kept(self.origins, data))
 
     def settled(self) -> Layer:
         """Return the layer without the keys that are null."""
         data = dropped(self.data, None)
-        return replace(self, data=data, origins=_kept(self.origins, data))
+        return replace(self, data=data, origins=kept(self.origins, data))
 
     def where(self, keys: Keys) -> str:
         """Return ``file:line`` of a key, or of the nearest key above it that is written down."""
@@ -71,8 +73,9 @@ def merge(base: Layer, over: Layer) -> Layer:
     """
     data = _merge(base.data, over.data)
     problems = list(dict.fromkeys([*base.problems, *over.problems]))
-    origins = _kept(base.origins | over.origins, data)
-    return Layer(data, origins, problems, base.partial or over.partial)
+    notes = list(dict.fromkeys([*base.notes, *over.notes]))
+    origins = kept(base.origins | over.origins, data)
+    return Layer(data, origins, problems, base.partial or over.partial, notes)
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,7 +106,7 @@ def dropped(data: Mapping[str, Any], unwanted: Any) -> dict[str, Any]:
     }
 
 
-def _kept(origins: Mapping[Keys, str], data: Mapping[str, Any]) -> dict[Keys, str]:
+def kept(origins: Mapping[Keys, str], data: Mapping[str, Any]) -> dict[Keys, str]:
     """Return the origins of the keys that ``data`` still has."""
     there = {(), *(keys for keys, _ in walk(data))}
     return {keys: where for keys, where in origins.items() if keys in there}

@@ -8,7 +8,7 @@ later (``split``, ``seed``, ``hidden_size``) come from the context given to :met
 from __future__ import annotations
 
 import types
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Union, get_args, get_origin
 
@@ -205,29 +205,42 @@ class Planner:
         if problem not in self.problems:
             self.problems.append(problem)
 
-    def report_unclaimed(self, sections: Collection[str], passed_through: Collection[str]) -> None:
-        """Record every key that no plugin took.
+    def report_unclaimed(
+        self,
+        sections: Collection[str],
+        passed_through: Collection[str],
+        may_be_unused: Collection[Keys] = (),
+    ) -> list[str]:
+        """Record every key that no plugin took; return a note on each that may be so.
 
         Args:
             sections: the top-level keys whose content plugins take.
             passed_through: those whose content is somebody else's to check.
+            may_be_unused: keys that are no problem.
         """
         for key in self.layer.data:
-            if key in sections:
-                self._report_unclaimed((key,))
-            elif key not in passed_through:
+            if key not in sections and key not in passed_through:
                 self._unclaimed((key,), (*sections, *passed_through))
+        unclaimed = [path for key in sections for path in self._unclaimed_in((key,))]
+        for path in unclaimed:
+            if path not in may_be_unused:
+                self._unclaimed(path, self.known.get(path[:-1], ()))
+        return [
+            f"{self.layer.where(path)}: {'.'.join(path)} is left out: no chosen part uses it"
+            for path in unclaimed
+            if path in may_be_unused
+        ]
 
-    def _report_unclaimed(self, keys: Keys) -> None:
+    def _unclaimed_in(self, keys: Keys) -> Iterator[Keys]:
         value = self.value(keys)
         if not isinstance(value, Mapping) or (keys in self.claimed and keys not in self.known):
             return
         for key in value:
             path = (*keys, key)
             if path in self.claimed or path in self.known:
-                self._report_unclaimed(path)
+                yield from self._unclaimed_in(path)
             else:
-                self._unclaimed(path, self.known.get(keys, ()))
+                yield path
 
     def _unclaimed(self, keys: Keys, choices: Collection[str]) -> None:
         hint = did_you_mean(keys[-1], choices, quote="'")

@@ -10,12 +10,13 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mmvt.config.compose import TEMPLATES, compose, compose_template, finished, root_of, shortest
 from mmvt.config.merge import Layer, merge, read_overrides, to_yaml, value_at
+from mmvt.config.translation import MARK, translated
 from mmvt.config.yaml_file import did_you_mean_file
 from mmvt.errors import ConfigError, did_you_mean
 from mmvt.files import atomic_write_text
@@ -66,7 +67,7 @@ class TaskFile:
         """
         if self.layer.problems:
             raise ConfigError(self.layer.problems)
-        if self.source and not force and self.path.exists() and not is_generated(self.path):
+        if self.source and not force and self.path.exists() and not self._is_safe():
             raise ConfigError(
                 f"{self.path}: was edited or written by hand; rename it, or add --force to have it "
                 f"overwritten from {self.source}"
@@ -75,13 +76,30 @@ class TaskFile:
     def write(self, *, force: bool = False) -> None:
         """Write the expansion, and have git ignore it; a YAML that is a task itself is left alone.
 
+        So is a file that somebody wrote and that says the same, such as an expansion that was
+        committed with a project for the original toolkit.
+
         Raises:
             ConfigError: as :meth:`check_writable`.
         """
         self.check_writable(force=force)
-        if self.source is not None:
+        if self.source is not None and (force or not self.says_the_same()):
             _write_if_changed(self.path, self.text)
             _ignore(self.path)
+
+    def _is_safe(self) -> bool:
+        return is_generated(self.path) or self.says_the_same()
+
+    def says_the_same(self) -> bool:
+        """Return whether somebody wrote a file that is the same configuration as the expansion."""
+        if not self.path.exists() or is_generated(self.path):
+            return False
+        try:
+            there = compose_template(self.path, self.path)
+        except ConfigError:
+            return False
+        there = finished(there, self.path).without("project_dir", MARK)
+        return not there.problems and there.data == self.layer.without("project_dir", MARK).data
 
 
 @dataclass(frozen=True)
@@ -91,10 +109,12 @@ class Project:
     Attributes:
         tasks: every task by name.
         steps: names of the tasks to run, one step after the other, those of a step in parallel.
+        notes: what of a project for the original toolkit has no meaning here, and why.
     """
 
     tasks: Mapping[str, TaskFile]
     steps: Sequence[Sequence[str]]
+    notes: Sequence[str] = field(default_factory=tuple)
 
     def test_steps(self) -> Sequence[Sequence[str]]:
         """Return the steps of an evaluation job: the group ``test``, or what there is to run."""
@@ -106,7 +126,7 @@ def load_project(path: Path, overrides: Sequence[str] = (), *, trust_code: bool 
     """Return the expanded tasks of a project YAML, or the one task that it is.
 
     Args:
-        path: a project, or a task.
+        path: a project, or a task; also an expansion that was not written yet.
         overrides: ``key.sub=value``; a key of the project changes the project, every other key
             changes each of its tasks and has the last word.
         trust_code: trust included files and templates (see :mod:`mmvt.config.compose`).
@@ -115,7 +135,11 @@ def load_project(path: Path, overrides: Sequence[str] = (), *, trust_code: bool 
         ConfigError: the project cannot be expanded. What is wrong within a task is in the problems
             of its layer, for :meth:`mmvt.config.recipe.Recipe.from_layer` to report.
     """
-    layer, over = compose(path, trust_code=trust_code), read_overrides(overrides)
+    if source := project_of(path):
+        task = _one_task(load_project(source, overrides, trust_code=trust_code), source, path)
+        return Project({path.name: task}, [[path.name]])
+    layer = compose(path, trust_code=trust_code)
+    over = translated(read_overrides(overrides))
     if layer.data.get("task_group") is None:
         layer = finished(merge(layer, over), path, trust_code=trust_code)
         task = TaskFile(path.name, path, layer, overrides=tuple(overrides))
@@ -126,7 +150,44 @@ def load_project(path: Path, overrides: Sequence[str] = (), *, trust_code: bool 
     for group, names in _task_lists(layer.only(*PROJECT_KEYS).settled()).items():
         for name in names:
             tasks[name] = _expand(path, layer, over, group, name, trust_code)
-    return Project(tasks, _steps(layer, tasks))
+    steps, notes = _steps(layer, tasks)
+    return Project(tasks, steps, notes)
+
+
+def load_task(path: Path, overrides: Sequence[str] = (), *, trust_code: bool = False) -> Layer:
+    """Return the configuration of one task; an expansion not written yet is made in memory.
+
+    Its project is looked for beside its folder, then among those that come with mmvt.
+
+    Args:
+        path: a task.
+        overrides: ``key.sub=value``.
+        trust_code: as :func:`load_project` takes it.
+
+    Raises:
+        ConfigError: as :func:`load_project`; or the file is missing, and no project has that task.
+    """
+    source = project_of(path) or project_of(TEMPLATES / path.as_posix().removeprefix("projects/"))
+    if source is None or path.exists():
+        layer = merge(compose(path, trust_code=trust_code), translated(read_overrides(overrides)))
+        return finished(layer, path, trust_code=trust_code)
+    return _one_task(load_project(source, overrides, trust_code=trust_code), source, path).layer
+
+
+def project_of(path: Path) -> Path | None:
+    """Return the project YAML of an expansion that was not written yet, if there is one.
+
+    The expansions of ``projects/retri/videoclip.yaml`` are in ``projects/retri/videoclip``.
+    """
+    source = path.parent.with_name(f"{path.parent.name}.yaml") if path.parent.name else path
+    return source if source.is_file() and not path.exists() else None
+
+
+def _one_task(project: Project, source: Path, path: Path) -> TaskFile:
+    if path.name not in project.tasks:
+        hint = did_you_mean(path.name, project.tasks)
+        raise ConfigError(f"{path}: does not exist, and {source} has no such task{hint}")
+    return project.tasks[path.name]
 
 
 def _task_lists(layer: Layer) -> dict[str, list[str]]:
@@ -213,15 +274,17 @@ def _find_template(root: Path, base_dir: str, name: str, where: str) -> Path:
     return shortest(found)
 
 
-def _steps(layer: Layer, tasks: Mapping[str, TaskFile]) -> list[list[str]]:
-    """Return the names of the tasks of each step.
+def _steps(layer: Layer, tasks: Mapping[str, TaskFile]) -> tuple[list[list[str]], list[str]]:
+    """Return the names of the tasks of each step, and notes on those that are left out.
+
+    The original's projects may name tasks that they do not have.
 
     Raises:
         ConfigError: ``run_task`` is no list, or names a task that is not there.
     """
     value = layer.data.get("run_task")
     if value is None:
-        return [[name] for name, task in tasks.items() if task.group != TEST_GROUP]
+        return [[name] for name, task in tasks.items() if task.group != TEST_GROUP], []
     where = layer.where(("run_task",))
     if not isinstance(value, list):
         raise ConfigError([*layer.problems, f"{where}: run_task must be a list of tasks"])
@@ -232,9 +295,12 @@ def _steps(layer: Layer, tasks: Mapping[str, TaskFile]) -> list[list[str]]:
         for name in step
         if not isinstance(name, str) or name not in tasks
     ]
-    if problems:
+    if not problems:
+        return steps, []
+    if layer.data.get(MARK) is not True:
         raise ConfigError([*layer.problems, *problems])
-    return steps
+    there = [[name for name in step if name in tasks] for step in steps]
+    return [step for step in there if step], [f"{problem}; it is left out" for problem in problems]
 
 
 def _moved(value: Any, old: str, new: str) -> Any:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmvt.config.compose import compose, finished, resolve
-from mmvt.config.merge import Layer, merge, read_overrides, value_at
+from mmvt.config.compose import resolve
+from mmvt.config.merge import Layer, value_at
+from mmvt.config.original import UNUSED
 from mmvt.config.plan import Plan, Planner
+from mmvt.config.project import load_task
+from mmvt.config.translation import MARK
 from mmvt.config.yaml_file import UNKNOWN
 from mmvt.datasets.multimodal import MultimodalDataset
 from mmvt.errors import ConfigError, PluginError, nearest, position
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
     from mmvt.models.model import MultimodalModel
     from mmvt.tasks.task import Task
 
+logger = logging.getLogger(__name__)
+
 SECTIONS = (
     "features",
     "dataset",
@@ -35,7 +41,7 @@ SECTIONS = (
     "predictor",
     "metric",
 )
-PASSED_THROUGH = ("fairseq", "plugins", "project_dir", "base_dir", "prepare")
+PASSED_THROUGH = ("fairseq", "plugins", "project_dir", "base_dir", "prepare", MARK)
 DEFAULT_OF_HEAD = ("trunk", "loss", "layout", "predictor", "metric")
 
 
@@ -50,6 +56,7 @@ class Recipe:
             ``metric``; ``features`` where raw video can be used.
         encoders: a plan a modality.
         fairseq: the ``fairseq`` section, resolved.
+        notes: keys of the original toolkit that have no meaning here, and why.
     """
 
     path: Path
@@ -57,21 +64,25 @@ class Recipe:
     plans: dict[str, Plan]
     encoders: dict[str, Plan]
     fairseq: Mapping[str, Any]
+    notes: list[str] = field(default_factory=list)
 
     @classmethod
     def load(cls, path: Path, overrides: Sequence[str] = (), *, trust_code: bool = False) -> Recipe:
-        """Return the recipe of a task YAML.
+        """Return the recipe of a task YAML, and log the notes of one for the original toolkit.
 
         Args:
-            path: the YAML; it is trusted (see :mod:`mmvt.config.compose`).
+            path: the YAML; it is trusted (see :mod:`mmvt.config.compose`). An expansion that was
+                not written yet is made in memory.
             overrides: ``key.sub=value`` arguments.
             trust_code: trust what it includes as well.
 
         Raises:
             ConfigError: with every problem of the file.
         """
-        layer = merge(compose(path, trust_code=trust_code), read_overrides(overrides))
-        return cls.from_layer(path, finished(layer, path, trust_code=trust_code))
+        recipe = cls.from_layer(path, load_task(path, overrides, trust_code=trust_code))
+        if recipe.notes:
+            logger.warning("\n".join(recipe.notes))
+        return recipe
 
     @classmethod
     def from_layer(cls, path: Path, layer: Layer) -> Recipe:
@@ -103,7 +114,8 @@ class Recipe:
             for name in planner.mapping(("encoders",))
         }
         _check_passed_through(planner)
-        planner.report_unclaimed(SECTIONS, PASSED_THROUGH)
+        unused = UNUSED if resolved.data.get(MARK) is True else ()
+        notes = planner.report_unclaimed(SECTIONS, PASSED_THROUGH, unused)
         problems = [*resolved.problems, *plugin_problems, *planner.problems]
         if problems:
             raise ConfigError(sorted(problems, key=position))
@@ -114,6 +126,7 @@ class Recipe:
             complete,
             {name: plan for name, plan in encoders.items() if plan is not None},
             resolved.data.get("fairseq", {}),
+            [*layer.notes, *notes],
         )
         _check_ports(recipe)
         return recipe
@@ -211,6 +224,8 @@ def _check_passed_through(planner: Planner) -> None:
         value = planner.value((key,))
         if not (value is None or value is UNKNOWN or isinstance(value, str)):
             planner.problem((key,), f"must be text, not {value!r}")
+    if planner.value((MARK,)) not in (None, True, False):
+        planner.problem((MARK,), f"must be true or false, not {planner.value((MARK,))!r}")
     for group in planner.mapping(("fairseq",)):
         planner.mapping(("fairseq", group))
 

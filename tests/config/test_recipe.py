@@ -10,6 +10,7 @@ import torch
 from mmvt.config.recipe import Recipe
 from mmvt.datasets.multimodal import collate
 from mmvt.errors import ConfigError
+from mmvt.plugins import load_plugins
 from tests.corpus import TASK, write_corpus
 
 MINE = '''\
@@ -132,8 +133,9 @@ class TestProblems:
         found = problems(task)
         lines = [int(problem.split(":")[0]) for problem in found if problem[0] != " "]
         assert lines == sorted(lines)
+        heads = ", ".join(load_plugins().registries["head"].names())
         for expected in (
-            " head is missing; name one of ContrastiveHead, CosineHead",
+            f" head is missing; name one of {heads}",
             (
                 f"{line_of('aligner')}: dataset.aligner: no aligner named 'OverlapedAligner'; "
                 "did you mean OverlappedAligner?"
