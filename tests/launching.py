@@ -26,7 +26,7 @@ class SpyingTask({base}):
     def compute(self, model, loss, batch):
         weights = sum(float(p.detach().double().abs().sum()) for p in model.parameters())
         value, outputs = super().compute(model, loss, batch)
-        note = {{"ids": batch["video_id"], "loss": float(value), "weights": weights}}
+        note = {{"ids": batch["video_id"], "loss": float(value.detach()), "weights": weights}}
         if model.training:
             with open(f"worker{{os.environ.get('RANK', '0')}}.jsonl", "a") as file:
                 file.write(json.dumps(note) + "\\n")
@@ -45,11 +45,18 @@ def write_project(folder: Path, task: str) -> Path:
     return project
 
 
-def spy_on(project: Path, base: str = "mmvt.tasks.task:Task") -> None:
-    """Have a project's task, of the class ``base``, note what it sees; see :func:`notes`."""
+def spy_on(project: Path, base: str = "mmvt.tasks.task:Task", options: str = "") -> None:
+    """Have a project's task note what it sees; see :func:`notes`.
+
+    Args:
+        project: its YAML.
+        base: module and class of the task.
+        options: its fields in YAML.
+    """
     module, _, name = base.partition(":")
     project.with_name("spy.py").write_text(SPY.format(module=module, base=name))
-    project.write_text(project.read_text() + "plugins: [spy.py]\ntask: {name: SpyingTask}\n")
+    task = f"task: {{name: SpyingTask, {options}}}\n"
+    project.write_text(project.read_text() + "plugins: [spy.py]\n" + task)
 
 
 def launch(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

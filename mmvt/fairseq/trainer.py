@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,20 @@ from typing import Any
 import numpy as np
 import torch
 from fairseq.data.iterators import EpochBatchIterator
+from fairseq.distributed import utils as distributed_utils
 from fairseq.trainer import Trainer
+from omegaconf import DictConfig, ListConfig
+from omegaconf.base import ContainerMetadata, Metadata
+from omegaconf.nodes import AnyNode
 
 from mmvt.errors import CheckpointError
 from mmvt.fairseq.dataset import shares
 from mmvt.tasks.task import Epoch
+
+_READ: list[Any] = [argparse.Namespace]
+# rank 0 makes an OmegaConf of the configuration in a checkpoint, and sends all of it on
+_RECEIVED = [DictConfig, ListConfig, AnyNode, ContainerMetadata, Metadata, Any]
+_RECEIVED += [defaultdict, dict, list, int, distributed_utils._TensorPlaceholder]
 
 
 class MultimodalTrainer(Trainer):
@@ -26,7 +36,8 @@ class MultimodalTrainer(Trainer):
     * The learning rate of an update in the warm-up counts that update: the first one is not zero.
     * Dropout differs between workers: it is drawn by (seed, update, rank).
     * Checkpoints are read with torch's safe loader; nothing but the ``argparse.Namespace`` of old
-      fairseq checkpoints is allowed beside tensors and plain containers.
+      fairseq checkpoints is allowed beside tensors and plain containers. Workers that read no file
+      also take the configuration that rank 0 made of it; else none of them could resume.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -97,7 +108,8 @@ class MultimodalTrainer(Trainer):
 
     def load_checkpoint(self, filename: Any, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
         """Load a checkpoint on rank 0 and broadcast it; returns fairseq's extra state."""
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        allowed = _READ if self.is_data_parallel_master else [*_READ, *_RECEIVED]
+        with torch.serialization.safe_globals(allowed):
             state: dict[str, Any] | None = super().load_checkpoint(filename, *args, **kwargs)
         options = self.cfg.checkpoint
         goes_on = not options.reset_dataloader and filename != options.finetune_from_model
