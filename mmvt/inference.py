@@ -13,13 +13,13 @@ from typing import cast
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Num, UInt8
+from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from mmvt.checkpoint import load_into, load_state
 from mmvt.config.compose import TEMPLATES, compose_template, finished
-from mmvt.config.merge import merge, read_overrides
+from mmvt.config.merge import merge, read_overrides, value_at
 from mmvt.config.plan import Plan
 from mmvt.config.recipe import Recipe
 from mmvt.errors import ConfigError, DataError
@@ -116,7 +116,7 @@ class LoadedModel:
             ConfigError: the YAML has no section ``features``, or the model makes no vectors.
         """
         if isinstance(videos, Tensor):
-            clips = pixels(videos if videos.ndim == 5 else videos[None])
+            clips = videos if videos.ndim == 5 else videos[None]
             rows = [self.extraction.from_frames(clip, frames_per_second) for clip in clips]
             return self.encode_features(rows)
         paths = [videos] if isinstance(videos, (str, PathLike)) else videos
@@ -213,8 +213,12 @@ class MMVTModel(nn.Module):
         checkpoint: str | PathLike[str] | None = None,
         overrides: Sequence[str] = (),
     ) -> tuple[MMVTModel, PreTrainedTokenizerBase, TextAligner]:
-        """Return a model, its tokenizer, and what makes inputs of token ids; see :func:`load`."""
-        loaded = load(config, checkpoint, overrides)
+        """Return a model, its tokenizer, and what makes inputs of token ids; see :func:`load`.
+
+        Without ``checkpoint`` the best one of the task's own run is taken, if there is any.
+        """
+        recipe = Recipe.load(find_config(Path(config)), overrides)
+        loaded = _loaded(recipe, Path(checkpoint) if checkpoint else _best_checkpoint(recipe))
         return cls(loaded), loaded.tokenizer, TextAligner(loaded.layout)
 
     @torch.inference_mode()
@@ -247,11 +251,8 @@ class MMVTModel(nn.Module):
             )
         rate = float(video_frames.shape[2])
         extraction = self._loaded.extraction
-        rows = [
-            torch.from_numpy(extraction.from_frames(clip, rate))
-            for clip in pixels(video_frames.flatten(1, 2))
-        ]
-        vfeats = torch.stack(rows).float()
+        rows = [extraction.from_frames(clip, rate) for clip in video_frames.flatten(1, 2)]
+        vfeats = torch.from_numpy(np.stack(rows)).float()
         batch = {"vfeats": vfeats, "vmasks": torch.ones(vfeats.shape[:2], dtype=torch.bool)}
         out = self.mmmodel(**_moved({**batch, "caps": caps, "cmasks": cmasks}, self.mmmodel))
         if not return_score:
@@ -312,15 +313,7 @@ def load(
             raise ConfigError(f"{path}: its overrides ask for code or for the environment")
         layer = merge(compose_template(path, path), over)
         recipe = Recipe.from_layer(path, finished(layer, path))
-    model = _without_encoders(recipe) if only_text else recipe.model()
-    if checkpoint is not None:
-        state = load_state(Path(checkpoint))
-        state = from_mmpt(state) if is_mmpt(state) else state
-        load_into(model, state, allow_unexpected=["encoders.*"] if only_text else [])
-    loaded = LoadedModel(recipe, model.eval(), None if checkpoint is None else Path(checkpoint))
-    if not loaded.trained:
-        logger.warning("%s is used without a checkpoint: it is untrained", path)
-    return loaded
+    return _loaded(recipe, None if checkpoint is None else Path(checkpoint), only_text=only_text)
 
 
 def find_config(path: Path) -> Path:
@@ -329,24 +322,22 @@ def find_config(path: Path) -> Path:
     return packaged if packaged.is_file() and not path.exists() else path
 
 
-def pixels(
-    frames: Num[Tensor, "*videos height width channels"],
-) -> UInt8[Tensor, "*videos height width channels"]:
-    """Return frames as bytes.
+def _loaded(recipe: Recipe, checkpoint: Path | None, *, only_text: bool = False) -> LoadedModel:
+    model = _without_encoders(recipe) if only_text else recipe.model()
+    if checkpoint is not None:
+        state = load_state(checkpoint)
+        state = from_mmpt(state) if is_mmpt(state) else state
+        load_into(model, state, allow_unexpected=["encoders.*"] if only_text else [])
+    loaded = LoadedModel(recipe, model.eval(), checkpoint)
+    if not loaded.trained:
+        logger.warning("%s is used without a checkpoint: it is untrained", recipe.path)
+    return loaded
 
-    Raises:
-        DataError: they are no RGB frames, or floats that are not from 0 to 1.
-    """
-    if frames.shape[-1] != 3:
-        raise DataError(f"frames {tuple(frames.shape)} must end with height, width, 3")
-    if frames.dtype == torch.uint8:
-        return frames
-    if not frames.is_floating_point():
-        raise DataError(f"frames are {frames.dtype}, but must be uint8, or floats from 0 to 1")
-    # a comparison with NaN is false
-    if not ((frames >= 0) & (frames <= 1)).all():
-        raise DataError("frames are floats, but not from 0 to 1")
-    return (frames * 255).round().to(torch.uint8)
+
+def _best_checkpoint(recipe: Recipe) -> Path | None:
+    folder = value_at(recipe.fairseq, ("checkpoint", "save_dir"))
+    best = Path(folder, "checkpoint_best.pt") if isinstance(folder, str) else None
+    return best if best is not None and best.is_file() else None
 
 
 def _without_encoders(recipe: Recipe) -> MultimodalModel:

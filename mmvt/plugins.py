@@ -149,6 +149,7 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
         {
             "EfficientNetLite0": "mmvt.features.efficientnet",
             "HFVisionEncoder": "mmvt.features.hf",
+            "S3D": "mmvt.features.s3d.encoder",
         },
     ),
 }

@@ -10,7 +10,7 @@ from torch import Tensor
 import mmvt
 from mmvt.checkpoint import save_state
 from mmvt.errors import CheckpointError, ConfigError, DataError
-from mmvt.inference import LoadedModel, MMVTModel, find_config, load, pixels
+from mmvt.inference import LoadedModel, MMVTModel, find_config, load
 from tests.colours import RGB, write_colour_task, write_colours
 from tests.corpus import write_corpus, write_project
 
@@ -106,20 +106,6 @@ def test_text_of_the_aligner_is_that_of_training(loaded: LoadedModel) -> None:
     assert caps.tolist()[: len(ids) + 3] == [start, end, *ids, end]
     assert int(cmasks.sum()) == len(ids) + 3
     assert len(caps) == 16 - 4
-
-
-@pytest.mark.parametrize(
-    ("frames", "message"),
-    [
-        (torch.zeros(2, 3, 3, 4), r"must end with height, width, 3"),
-        (torch.zeros(2, 3, 3, 3, dtype=torch.int64), "uint8, or floats from 0 to 1"),
-        (torch.full((2, 3, 3, 3), 1.5), "not from 0 to 1"),
-        (torch.full((2, 3, 3, 3), float("nan")), "not from 0 to 1"),
-    ],
-)
-def test_other_frames_are_refused(frames: Tensor, message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        pixels(frames)
 
 
 def test_frames_of_the_wrong_shape_are_refused(task: Path) -> None:

@@ -19,6 +19,7 @@ class FeatureEncoder(ABC):
         frame_size: height and width of the frames it takes, in pixels.
         clip_frames: frames that make one step (1 for image models, 30 for S3D at 30 fps).
         frames_per_second: frame rate it was trained for, or None where any rate will do.
+        takes_floats: frames may be floats from 0 to 1 as well.
     """
 
     dim: int
@@ -26,6 +27,7 @@ class FeatureEncoder(ABC):
     frame_size: int
     clip_frames: int = 1
     frames_per_second: float | None = None
+    takes_floats: bool = False
 
     @property
     @abstractmethod
@@ -36,4 +38,7 @@ class FeatureEncoder(ABC):
     def encode(
         self, frames: UInt8[Tensor, "frames height width 3"]
     ) -> Float[Tensor, "steps grid2 dim"]:
-        """Return the features of consecutive RGB frames, ``clip_frames`` of them a step."""
+        """Return the features of consecutive RGB frames, ``clip_frames`` of them a step.
+
+        A video that ends within a step goes on with its last frame: callers see to that.
+        """

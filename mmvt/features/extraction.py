@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Num
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -18,6 +19,8 @@ from mmvt.features.base import FeatureEncoder
 from mmvt.features.extract import FrameOptions
 from mmvt.features.reader import probe, read_frames
 from mmvt.features.select import segment_midpoints
+
+logger = logging.getLogger(__name__)
 
 _FRAMES = 32
 
@@ -72,11 +75,8 @@ class Extraction:
                 f"features.short_side is {short_side}, but {type(encoder).__name__} takes "
                 f"{encoder.frame_size} pixels"
             )
-        native = encoder.frames_per_second
-        if fps is None and segments is None:
-            fps = 1.0 if native is None else native / encoder.clip_frames
         self.encoder = encoder
-        self.fps = fps
+        self.fps = fps if segments is not None else _steps_a_second(encoder, fps)
         self.segments = segments
         self.short_side = short_side or encoder.frame_size
         self._chunk = max(1, _FRAMES // encoder.clip_frames) * encoder.clip_frames
@@ -116,15 +116,20 @@ class Extraction:
         return VideoFeatures(_squeezed(rows), probe(path).duration)
 
     def from_frames(
-        self, frames: UInt8[Tensor, "frames height width 3"], frames_per_second: float
+        self, frames: Num[Tensor, "frames height width channels"], frames_per_second: float
     ) -> Float[np.ndarray, "steps *grid dim"]:
         """Return the features of consecutive RGB frames, chosen and cut as those of a file are.
 
+        Args:
+            frames: as :func:`pixels` takes them.
+            frames_per_second: at which they were taken.
+
         Raises:
-            DataError: there is no frame.
+            DataError: there is no frame, or they have another form.
         """
         if len(frames) == 0:
             raise DataError("a video has no frame")
+        frames = pixels(frames, keep_floats=self.encoder.takes_floats)
         chosen = frames[list(self._chosen(len(frames), frames_per_second))]
         square = centre_crop(chosen, self.short_side, self.encoder.frame_size)
         return _squeezed(self._encode(part) for part in square.split(self._chunk))
@@ -151,7 +156,7 @@ class Extraction:
         return (min(count - 1, math.floor(number * ratio + 0.5)) for number in numbers)
 
     def _encode(
-        self, frames: UInt8[Tensor, "frames height width 3"]
+        self, frames: Num[Tensor, "frames height width 3"]
     ) -> Float[Tensor, "steps grid2 dim"]:
         lacking = -len(frames) % self.encoder.clip_frames
         if lacking:  # the last clip stands still
@@ -159,13 +164,57 @@ class Extraction:
         return self.encoder.encode(frames)
 
 
-def centre_crop(
-    frames: UInt8[Tensor, "frames height width 3"], short_side: int, size: int
-) -> UInt8[Tensor, "frames size size 3"]:
-    """Return the middle squares of frames, scaled (bicubic); frames of that size stay as they are.
+def _steps_a_second(encoder: FeatureEncoder, fps: float | None) -> float:
+    """Return the rate of steps: the one that was asked for, if the encoder can give it."""
+    native = encoder.frames_per_second
+    if native is None:
+        return 1.0 if fps is None else fps
+    steps = native / encoder.clip_frames
+    if fps not in (None, steps):
+        raise ConfigError(
+            f"features.fps is {fps:g}, but {type(encoder).__name__} gives {steps:g} steps a second"
+        )
+    return steps
+
+
+def pixels(
+    frames: Num[Tensor, "frames height width channels"], *, keep_floats: bool = False
+) -> Num[Tensor, "frames height width channels"]:
+    """Return frames, uint8 or floats from 0 to 1, as bytes.
 
     Args:
         frames: RGB frames.
+        keep_floats: return floats as they are; those that are not from 0 to 1 are only warned of.
+
+    Raises:
+        DataError: they are neither, or no RGB frames, or not finite.
+    """
+    if frames.shape[-1] != 3:
+        raise DataError(f"frames {tuple(frames.shape)} must end with height, width, 3")
+    if frames.dtype == torch.uint8:
+        return frames
+    if not frames.is_floating_point():
+        raise DataError(f"frames are {frames.dtype}, but must be uint8, or floats from 0 to 1")
+    # a comparison with NaN is false
+    inside = bool(((frames >= 0) & (frames <= 1)).all())
+    if not keep_floats:
+        if not inside:
+            raise DataError("frames are floats, but not from 0 to 1")
+        return (frames * 255).round().to(torch.uint8)
+    if not inside:
+        if not frames.isfinite().all():
+            raise DataError("frames are floats, but not all are finite")
+        logger.warning("frames are floats, but not from 0 to 1, as the encoder was trained with")
+    return frames
+
+
+def centre_crop(
+    frames: Num[Tensor, "frames height width 3"], short_side: int, size: int
+) -> Num[Tensor, "frames size size 3"]:
+    """Return the middle squares of frames, scaled (bicubic); frames of that size stay as they are.
+
+    Args:
+        frames: RGB frames, uint8 or floats from 0 to 1, as they are returned.
         short_side: pixels to which the shorter side is scaled.
         size: side of the square in pixels.
     """
@@ -178,6 +227,8 @@ def centre_crop(
     pixels = F.interpolate(images, shape, mode="bicubic", antialias=True)
     top, left = (shape[0] - size) // 2, (shape[1] - size) // 2
     middle = pixels[:, :, top : top + size, left : left + size]
+    if frames.is_floating_point():
+        return middle.clamp(0, 1).permute(0, 2, 3, 1)
     return middle.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
 
 

@@ -120,6 +120,26 @@ def find_pretrained(name: str) -> str:
     return str(weight_file(name)) if name in WEIGHTS else name
 
 
+def kept_file(name: str, origin: str) -> Path:
+    """Return a file of weights that no package holds: in ``pretrained_models/``, else at that path.
+
+    Args:
+        name: of the file.
+        origin: where its authors offer it.
+
+    Raises:
+        MissingWeightsError: it is not there; says what to put where.
+    """
+    kept = Path("pretrained_models", name)
+    path = next((path for path in (kept, Path(name)) if path.is_file()), None)
+    if path is None:
+        raise MissingWeightsError(
+            f"{kept} is missing; mmvt does not come with these weights: put the file of {origin} "
+            "there"
+        )
+    return path
+
+
 def _check(path: Path, digest: str) -> None:
     if not path.is_file():
         raise MissingWeightsError(f"{path} is missing; run: {REMEDY}")

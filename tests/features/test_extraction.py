@@ -12,7 +12,7 @@ from mmvt.datasets.store import FeatureStore
 from mmvt.errors import ConfigError, DataError, MediaError
 from mmvt.features.base import FeatureEncoder
 from mmvt.features.extract import extract
-from mmvt.features.extraction import Extraction, centre_crop
+from mmvt.features.extraction import Extraction, centre_crop, pixels
 from mmvt.features.find import Video
 from tests.colours import PLUGIN, write_colour_task, write_colours
 
@@ -106,6 +106,45 @@ def test_middle_of_a_frame_is_cut_out() -> None:
     assert centre_crop(small, 40, 20) is small
 
 
+def test_floats_stay_floats_when_they_are_cut() -> None:
+    frame = torch.rand(1, 40, 80, 3, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(centre_crop(frame[:, :, :40], 40, 40), frame[:, :, :40])
+    cut = centre_crop(frame, 20, 16)
+    as_bytes = centre_crop((frame * 255).round().to(torch.uint8), 20, 16)
+    torch.testing.assert_close(cut, as_bytes / 255, atol=1 / 255, rtol=0)
+    assert cut.min() >= 0
+    assert cut.max() <= 1
+
+
+def test_floats_become_bytes_unless_they_are_wanted(caplog: pytest.LogCaptureFixture) -> None:
+    frames = torch.tensor([0.0, 0.5, 1.0]).expand(1, 2, 2, 3)
+    assert pixels(frames)[0, 0, 0].tolist() == [0, 128, 255]
+    assert pixels(pixels(frames)).dtype == torch.uint8
+    assert pixels(frames, keep_floats=True) is frames
+    assert not caplog.messages
+    assert pixels(frames * 2, keep_floats=True).max() == 2
+    assert "not from 0 to 1" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("frames", "message"),
+    [
+        (torch.zeros(2, 3, 3, 4), r"must end with height, width, 3"),
+        (torch.zeros(2, 3, 3, 3, dtype=torch.int64), "uint8, or floats from 0 to 1"),
+        (torch.full((2, 3, 3, 3), 1.5), "not from 0 to 1"),
+        (torch.full((2, 3, 3, 3), float("nan")), "not from 0 to 1"),
+    ],
+)
+def test_other_frames_are_refused(frames: torch.Tensor, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        pixels(frames)
+
+
+def test_infinite_floats_are_refused_even_where_floats_are_wanted() -> None:
+    with pytest.raises(DataError, match="not all are finite"):
+        pixels(torch.full((1, 2, 2, 3), float("inf")), keep_floats=True)
+
+
 def test_fingerprint_tells_choices_apart(colours: type[FeatureEncoder]) -> None:
     choices = [{"fps": 1.0}, {"fps": 2.0}, {"segments": 1}, {"fps": 1.0, "short_side": 33}]
     prints = [Extraction(encoder=colours(), **one).fingerprint for one in choices]  # type: ignore[arg-type]
@@ -133,6 +172,15 @@ def test_impossible_choices_are_refused(
 def test_segments_of_clips_are_refused(colours: type[FeatureEncoder]) -> None:
     with pytest.raises(ConfigError, match="takes clips of 2 frames"):
         Extraction(encoder=colours(clip_frames=2), segments=8)
+
+
+def test_encoder_with_a_rate_of_its_own_gives_that_one(colours: type[FeatureEncoder]) -> None:
+    encoder = colours(clip_frames=2)
+    encoder.frames_per_second = 4.0
+    assert Extraction(encoder=encoder).fps == 2.0
+    assert Extraction(encoder=encoder, fps=2.0).fps == 2.0
+    with pytest.raises(ConfigError, match="fps is 1, but ColourFeatures gives 2 steps a second"):
+        Extraction(encoder=encoder, fps=1.0)
 
 
 def test_nothing_to_read_is_an_error(colours: type[FeatureEncoder], tmp_path: Path) -> None:

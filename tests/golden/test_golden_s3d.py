@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from mmvt.features.s3d.fast import FastS3D
 from mmvt.features.s3d.network import S3DNetwork, space_to_depth
 from mmvt.features.s3d.text import S3DTextEncoder, read_dictionary
 from tests.golden.conftest import Golden
@@ -65,16 +66,22 @@ def test_keys_and_shapes_are_those_of_the_published_weights(golden: Golden, netw
     assert list(ours.items()) == list(golden.json("s3d/state_keys.json").items())
 
 
+@pytest.mark.parametrize("fast", [False, True], ids=["plain", "fast"])
 def test_every_recorded_output_is_the_originals(
-    golden: Golden, described: dict[str, Any], recorded: dict[str, Tensor], network: S3DNetwork
+    golden: Golden,
+    described: dict[str, Any],
+    recorded: dict[str, Tensor],
+    network: S3DNetwork,
+    fast: bool,
 ):
+    videos = FastS3D(network) if fast else network
     ours: dict[str, Tensor] = {}
     for name, clips in clips_of(described).items():
         if name == "space_to_depth":
             ours["space_to_depth.out"] = space_to_depth(clips)
             continue
         with torch.inference_mode():
-            ours |= {f"{name}.{key}": value for key, value in network(clips).items()}
+            ours |= {f"{name}.{key}": value for key, value in videos(clips).items()}
     words = read_dictionary(golden.path("s3d/s3d_dict.npy"))
     assert words == described["words"]
     texts = S3DTextEncoder(network.text_module, words)

@@ -167,10 +167,15 @@ def space_to_depth(
     Raises:
         ValueError: a side or the length is odd.
     """
-    if any(size % 2 for size in clips.shape[2:]):
-        raise ValueError(f"length and size of clips must be even, not {tuple(clips.shape[2:])}")
+    check_even(clips)
     blocks = clips.unflatten(4, (-1, 2)).unflatten(3, (-1, 2)).unflatten(2, (-1, 2))
     return blocks.permute(0, 3, 5, 7, 1, 2, 4, 6).flatten(1, 4)
+
+
+def check_even(clips: Float[Tensor, "b channels frames height width"]) -> None:
+    """Raise a ValueError if the length or a side of clips is odd."""
+    if any(size % 2 for size in clips.shape[2:]):
+        raise ValueError(f"length and size of clips must be even, not {tuple(clips.shape[2:])}")
 
 
 def max_pool(
