@@ -26,6 +26,7 @@ from mmvt.features.find import Video
 
 TIME_LIMIT = 300.0
 _PATIENCE_SECONDS = 0.1
+_PIPE_BYTES = 1 << 20
 _AHEAD = 4  # videos a decoder that may be finished before the one that is waited for
 # buffers of frames go back to the system: a third less memory, and no slower
 _ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
@@ -161,13 +162,13 @@ class _Decoder:
         try:
             self._ask({"path": str(video.path), **self._options})
             while True:
-                kind, count, height, width, seconds = HEADER.unpack(self._read(HEADER.size))
+                kind, count, height, width, seconds = HEADER.unpack(self._read(HEADER.size).data)
                 if kind == FRAMES:
-                    times = np.frombuffer(self._read(8 * count), np.float64)
-                    frames = np.frombuffer(self._read(count * height * width * 3), np.uint8)
+                    times = self._read(8 * count).view(np.float64)
+                    frames = self._read(count * height * width * 3)
                     yield Chunk(number, video, frames.reshape(count, height, width, 3), times)
                 elif kind == FAILED:
-                    yield Chunk(number, video, reason=bytes(self._read(count)).decode())
+                    yield Chunk(number, video, reason=self._read(count).tobytes().decode())
                     return
                 else:
                     assert kind == DONE
@@ -198,7 +199,7 @@ class _Decoder:
         except BrokenPipeError:
             raise self._lost() from None
 
-    def _read(self, size: int) -> bytearray:
+    def _read(self, size: int) -> UInt8[np.ndarray, " size"]:
         """Return the next bytes of the answer.
 
         Raises:
@@ -206,8 +207,8 @@ class _Decoder:
         """
         assert self._process is not None
         answer = _pipe(self._process.stdout)
-        data = bytearray(size)
-        view = memoryview(data)
+        data = np.empty(size, np.uint8)
+        view = data.data
         while view:
             readable, _, _ = select.select([answer], [], [], self._time_limit)
             if not readable:
@@ -237,6 +238,7 @@ def _started() -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         env={**os.environ, **_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
         bufsize=0,
+        pipesize=_PIPE_BYTES,
     )
 
 

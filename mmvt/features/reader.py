@@ -7,7 +7,8 @@ are the bytes that the ffmpeg command line gives for the same filters.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
@@ -111,7 +112,10 @@ def read_frames(
 
 
 class _Filters:
-    """FFmpeg's filter graph from decoded frames to upright RGB frames of the wanted size."""
+    """FFmpeg's filter graphs from decoded frames to upright RGB frames of the wanted size.
+
+    A frame that the rate repeats is scaled once; FFmpeg's own graph would scale each copy.
+    """
 
     def __init__(
         self, video: VideoFile, fps: float | None, short_side: int | None, crop: int | None
@@ -120,42 +124,54 @@ class _Filters:
         self._fps = fps
         self._short_side = short_side
         self._crop = crop
+        self._pace: Graph | None = None
         self._graph: Graph | None = None
         self._size = (0, 0)
+        self._address = 0
+        self._picture: VideoFrame | None = None
         self.made_any = False
 
     def without_rate(self) -> _Filters:
         """Return the same filters, but for single frames."""
         return _Filters(self._video, None, self._short_side, self._crop)
 
-    def push(self, frame: VideoFrame) -> Iterator[VideoFrame]:
-        """Yield the RGB frames that become ready with a decoded frame."""
+    def push(self, frame: VideoFrame) -> Iterator[tuple[float, VideoFrame]]:
+        """Yield the (seconds, RGB frame) that become ready with a decoded frame."""
         size = (frame.width, frame.height)
         if self._graph is None:
             self._size = size
             self._graph = self._build(frame)
+            if self._fps is not None:
+                rate = ("fps", f"fps={self._fps}:start_time=0")
+                self._pace = _linked(frame, self._video.stream.time_base, [rate])
         elif size != self._size:
             raise MediaError(
                 f"{self._video.path}: the picture changes from {self._size[0]} x {self._size[1]} "
                 f"to {size[0]} x {size[1]} pixels"
             )
-        self._graph.vpush(frame)
-        yield from self._ready(self._graph)
+        if self._pace is None:
+            yield from self._pictures([frame])
+        else:
+            self._pace.vpush(frame)
+            yield from self._pictures(_ready(self._pace))
 
-    def flush(self) -> Iterator[VideoFrame]:
+    def flush(self) -> Iterator[tuple[float, VideoFrame]]:
         """Yield the frames that wait for the end of the video."""
-        if self._graph is not None:
-            self._graph.vpush(None)
-            yield from self._ready(self._graph)
+        if self._pace is not None:
+            self._pace.vpush(None)
+            yield from self._pictures(_ready(self._pace))
 
-    def _ready(self, graph: Graph) -> Iterator[VideoFrame]:
-        while True:
-            try:
-                frame = graph.vpull()
-            except (av.error.BlockingIOError, av.error.EOFError):
-                return
+    def _pictures(self, frames: Iterable[VideoFrame]) -> Iterator[tuple[float, VideoFrame]]:
+        for frame in frames:
+            address = frame.planes[0].buffer_ptr
+            if self._picture is None or address != self._address:
+                assert self._graph is not None
+                self._graph.vpush(frame)
+                (self._picture,) = _ready(self._graph)
+                # kept with its picture, so that no other frame can take its place in memory
+                self._address, self._source = address, frame
             self.made_any = True
-            yield frame
+            yield float(frame.time), self._picture
 
     def _build(self, frame: VideoFrame) -> Graph:
         turn = round(frame.rotation) % 360
@@ -163,8 +179,6 @@ class _Filters:
         if turn in (90, 270):
             width, height = height, width
         steps: list[tuple[str, str | None]] = []
-        if self._fps is not None:
-            steps.append(("fps", f"fps={self._fps}:start_time=0"))
         steps += _TURNS.get(turn, [])
         if self._short_side is not None:
             width, height = _scaled(width, height, self._short_side)
@@ -176,17 +190,29 @@ class _Filters:
                     f"{self._crop}; set short_side"
                 )
             steps.append(("crop", f"{self._crop}:{self._crop}"))
-        steps += [("format", "rgb24"), ("buffersink", None)]
-        graph = Graph()
-        graph.threads = 1
-        source = graph.add_buffer(
-            width=frame.width,
-            height=frame.height,
-            format=frame.format,
-            time_base=self._video.stream.time_base,
-        )
-        graph.link_nodes(source, *(graph.add(name, args) for name, args in steps)).configure()
-        return graph
+        return _linked(frame, self._video.stream.time_base, [*steps, ("format", "rgb24")])
+
+
+def _linked(
+    frame: VideoFrame, time_base: Fraction | None, steps: Sequence[tuple[str, str | None]]
+) -> Graph:
+    """Return a graph of filters, one after another, for frames like ``frame``."""
+    graph = Graph()
+    graph.threads = 1
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=time_base
+    )
+    nodes = [graph.add(name, arguments) for name, arguments in [*steps, ("buffersink", None)]]
+    graph.link_nodes(source, *nodes).configure()
+    return graph
+
+
+def _ready(graph: Graph) -> Iterator[VideoFrame]:
+    while True:
+        try:
+            yield graph.vpull()
+        except (av.error.BlockingIOError, av.error.EOFError):
+            return
 
 
 def _scaled(width: int, height: int, short_side: int) -> tuple[int, int]:
@@ -200,13 +226,11 @@ def _at_rate(video: VideoFile, filters: _Filters) -> Iterator[tuple[float, Video
     shown = None
     for _, frame in video.frames():
         shown = shown or frame
-        for picture in filters.push(frame):
-            yield float(picture.time), picture
-    for picture in filters.flush():
-        yield float(picture.time), picture
+        yield from filters.push(frame)
+    yield from filters.flush()
     if shown is not None and not filters.made_any:
         # FFmpeg rounds a video of less than half a step to no frame at all
-        for picture in filters.without_rate().push(shown):
+        for _, picture in filters.without_rate().push(shown):
             yield 0.0, picture
 
 
@@ -216,7 +240,7 @@ def _at_segments(
     timeline = video.timeline()
     times = segment_midpoints(timeline.end, num_segments)
     for seconds, frame in frames_at(video, timeline, times):
-        for picture in filters.push(frame):
+        for _, picture in filters.push(frame):
             yield seconds, picture
 
 

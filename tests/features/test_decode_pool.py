@@ -16,6 +16,7 @@ from mmvt.features.reader import read_frames
 from tests.videos import numbered_frame, write_frames
 
 READING = {"fps": 15.0, "num_segments": None, "short_side": 48, "crop": 48, "chunk": 3}
+LARGE = {**READING, "fps": 30.0, "short_side": 224, "crop": 224}  # more than pipes take
 
 
 def write_videos(folder: Path, lengths: Iterable[int]) -> list[Video]:
@@ -93,7 +94,7 @@ def test_a_video_that_cannot_be_read_fails_with_its_reason_and_alone(tmp_path: P
 @pytest.mark.faults
 def test_t21_a_killed_decoder_fails_its_video_alone(tmp_path: Path):
     videos = write_videos(tmp_path, [60, 5, 5])
-    with DecodePool(1, READING) as pool:
+    with DecodePool(1, LARGE) as pool:
         chunks = pool.chunks(videos)
         first = next(chunks)
         (decoder,) = decoders()
@@ -107,7 +108,7 @@ def test_t21_a_killed_decoder_fails_its_video_alone(tmp_path: Path):
 @pytest.mark.faults
 def test_t05_a_decoder_that_hangs_fails_its_video_after_the_time_limit(tmp_path: Path):
     videos = write_videos(tmp_path, [60, 5])
-    with DecodePool(1, READING, time_limit=5.0) as pool:
+    with DecodePool(1, LARGE, time_limit=5.0) as pool:
         chunks = pool.chunks(videos)
         first = next(chunks)
         (decoder,) = decoders()
@@ -130,7 +131,7 @@ def test_t05_a_pipe_that_nobody_writes_to_is_refused_at_once(tmp_path: Path):
 
 def test_a_consumer_that_stops_early_leaves_no_process(tmp_path: Path):
     videos = write_videos(tmp_path, [60] * 6)
-    with DecodePool(2, READING) as pool:
+    with DecodePool(2, LARGE) as pool:
         assert next(pool.chunks(videos)).frames is not None
         assert decoders() != []
     assert decoders() == []
