@@ -19,6 +19,7 @@ from mmvt.config.original import BUILT_IN, IGNORED, LOSSES, MODELS, MOVED, PLUGI
 from mmvt.errors import did_you_mean
 
 MARK = "original"
+UPDATES = 1_000_000  # over which the rate fell where nothing was said
 _ABSENT = object()
 
 
@@ -71,6 +72,7 @@ class _Translation:
             self._move(("gen_param", key), ("predictor", key))
         self._folders()
         self._batches()
+        self._schedule()
         self._leftovers()
         if not self.changed:
             return self.layer
@@ -141,6 +143,14 @@ class _Translation:
         if self.changed and type(batch) is type(factor) is int:
             share = clips if type(clips) is int and clips > 1 else 1
             self._put(size, max(1, batch // share) * factor, self.layer.where(size))
+
+    def _schedule(self) -> None:
+        """Let the learning rate fall for as long as in the fairseq of the original's time."""
+        rates = value_at(self.data, ("fairseq", "optimization", "lr_scheduler"))
+        length = ("fairseq", "optimization", "total_num_update")
+        if self.changed and rates == "polynomial_decay" and value_at(self.data, length) is None:
+            where = self.layer.where(("fairseq", "optimization", "lr_scheduler"))
+            self._put(length, UPDATES, where)
 
     def _leftovers(self) -> None:
         """Remove sections that the original alone has; what is still there is a problem."""

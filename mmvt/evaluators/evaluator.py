@@ -124,12 +124,17 @@ def save_dir(recipe: Recipe) -> Path:
 
 
 def find_checkpoint(recipe: Recipe) -> Path:
-    """Return the best checkpoint of a task's run, or else its last.
+    """Return the checkpoint that a task is evaluated with.
+
+    It is ``fairseq.common_eval.path``, such as that of the pre-training for a task that has no
+    training of its own; unset, the best checkpoint of the task's run, or else its last.
 
     Raises:
         CheckpointError: there is none; the message lists the paths that were tried.
     """
-    tried = [save_dir(recipe) / name for name in CHECKPOINTS]
+    named = value_at(recipe.fairseq, ("common_eval", "path"))
+    folder = save_dir(recipe)
+    tried = [Path(named)] if isinstance(named, str) else [folder / name for name in CHECKPOINTS]
     found = next((path for path in tried if path.is_file()), None)
     if found is None:
         raise CheckpointError(

@@ -1,7 +1,8 @@
 """The ``fairseq:`` section of a YAML as command-line arguments, checked before anything runs.
 
 Groups (``common``, ``dataset``, ``optimization``, ``checkpoint``, …) only order the keys. True is a
-flag, false and null are nothing, a list is one argument with commas.
+flag, false and null are nothing, a list is one argument with commas. The group ``common_eval`` is
+for evaluation, and holds the ``path`` of a checkpoint.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from fairseq import options
 from mmvt.errors import ConfigError, did_you_mean
 
 FIXED = ["--task=mmtask", "--arch=mmarch", "--criterion=mmloss", "--required-batch-size-multiple=1"]
+EVALUATION = "common_eval"
 # fairseq hands the text of these to eval, besides the lists that its parser knows of
 _EVALUATED = {"adam_betas", "adamax_betas", "adafactor_eps", "betas"}
 
@@ -34,6 +36,8 @@ def _options_of(section: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         if not isinstance(keys, Mapping):
             raise ConfigError(f"fairseq.{group} must hold keys and values, not {keys!r}")
         for key, value in keys.items():
+            if (group, key) == (EVALUATION, "path"):
+                continue
             if isinstance(value, Mapping):
                 raise ConfigError(f"fairseq.{group}.{key} must be a value or a list, not a mapping")
             yield key, value

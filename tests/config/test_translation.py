@@ -231,6 +231,14 @@ def test_batches_are_counted_in_videos(project: Path):
         assert translate(vlm.format(clips))["fairseq"]["dataset"]["batch_size"] == videos
 
 
+def test_the_learning_rate_falls_as_slowly_as_it_did():
+    words = "task_type=x fairseq.optimization.lr_scheduler=polynomial_decay"
+    optimization = translate(words)["fairseq"]["optimization"]
+    assert optimization["total_num_update"] == 1_000_000
+    words += " fairseq.optimization.total_num_update=50"
+    assert translate(words)["fairseq"]["optimization"]["total_num_update"] == 50
+
+
 def test_folders_are_those_of_the_run():
     words = "eval.save_path=runs/task/vtt_zs/eval fairseq.common_eval.path=runs/task/best.pt"
     assert translate(words)["fairseq"] == {

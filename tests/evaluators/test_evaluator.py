@@ -151,6 +151,23 @@ def test_the_best_checkpoint_is_taken_else_the_last(task: Path, tmp_path: Path):
     assert find_checkpoint(recipe).name == "checkpoint_best.pt"
 
 
+def test_a_task_may_name_the_checkpoint_of_another_and_no_other_is_taken(
+    task: Path, tmp_path: Path
+):
+    recipe = Recipe.load(
+        task,
+        [
+            f"fairseq.checkpoint.save_dir={tmp_path}",
+            f"fairseq.common_eval.path={tmp_path}/pretrained.pt",
+        ],
+    )
+    (tmp_path / "checkpoint_best.pt").touch()
+    with pytest.raises(CheckpointError, match=r"tried \S*pretrained\.pt; train"):
+        find_checkpoint(recipe)
+    (tmp_path / "pretrained.pt").touch()
+    assert find_checkpoint(recipe).name == "pretrained.pt"
+
+
 def test_results_of_the_test_split_are_never_replaced_by_others(task: Path):
     recipe = Recipe.load(task, ["fairseq.checkpoint.save_dir=runs/x"])
     some = Path("checkpoint.pt")

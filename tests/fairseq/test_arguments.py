@@ -35,6 +35,12 @@ def test_a_list_is_one_argument_and_a_value_one_word():
     assert argv == ["--lr=0.0001,5e-05", "--update-freq=2"]
 
 
+def test_the_checkpoint_to_evaluate_is_nothing_for_training():
+    assert arguments.to_argv({"common_eval": {"path": "runs/a.pt"}}) == []
+    with pytest.raises(ConfigError, match=r"common_eval.quiet is no option of fairseq's training"):
+        arguments.parse({**SECTION, "common_eval": {"path": "a.pt", "quiet": True}}, "x.yaml")
+
+
 def test_a_negative_value_is_not_taken_for_a_flag():
     assert arguments.parse({"checkpoint": {"patience": -1}, **_batch()}, "x.yaml").patience == -1
 
