@@ -14,10 +14,12 @@ from mmvt.errors import ConfigError
 from mmvt.features.base import FeatureEncoder
 from mmvt.features.s3d.fast import FastS3D
 from mmvt.features.s3d.network import EMBEDDING, WIDTH, S3DNetwork, load_network
+from mmvt.features.s3d.text import S3DTextEncoder, read_dictionary
 from mmvt.features.weights import kept_file
 from mmvt.files import sha256_file
 
-ORIGIN = "https://www.rocq.inria.fr/cluster-willow/amiech/howto100m/s3d_howto100m.pth"
+WEIGHTS, DICTIONARY = "s3d_howto100m.pth", "s3d_dict.npy"
+ORIGIN = "https://www.rocq.inria.fr/cluster-willow/amiech/howto100m/"
 
 
 class S3D(FeatureEncoder):
@@ -51,7 +53,7 @@ class S3D(FeatureEncoder):
         output: Literal["video_embedding", "mixed_5c"] = "video_embedding",
         frames_per_second: int = 30,
         frame_size: int = 224,
-        weights: str = "s3d_howto100m.pth",
+        weights: str = WEIGHTS,
         fast: bool = True,
         device: str = "cpu",
     ) -> None:
@@ -68,7 +70,7 @@ class S3D(FeatureEncoder):
         self.frames_per_second = float(frames_per_second)
         self.frame_size = frame_size
         self.dim = {"video_embedding": EMBEDDING, "mixed_5c": WIDTH}[output]
-        path = kept_file(weights, ORIGIN)
+        path = kept_file(weights, ORIGIN + WEIGHTS)
         self._sha256 = sha256_file(path)
         self.device = torch.device(device)
         plain = load_network(path)
@@ -98,3 +100,19 @@ class S3D(FeatureEncoder):
             pixels = pixels / 255
         clips = pixels.unflatten(0, (-1, self.clip_frames)).permute(0, 4, 1, 2, 3)
         return self.network(clips)[self.output].unsqueeze(1).cpu()
+
+
+def load_text_encoder(weights: str = WEIGHTS, dictionary: str = DICTIONARY) -> S3DTextEncoder:
+    """Return what embeds texts beside ``video_embedding``.
+
+    Args:
+        weights: file in ``pretrained_models/``, or a path.
+        dictionary: likewise.
+
+    Raises:
+        MissingWeightsError: a file is not there; says what to put where.
+        CheckpointError: a file is unsafe or damaged.
+    """
+    words = read_dictionary(kept_file(dictionary, ORIGIN + DICTIONARY))
+    network = load_network(kept_file(weights, ORIGIN + WEIGHTS))
+    return S3DTextEncoder(network.text_module, words)

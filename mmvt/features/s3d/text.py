@@ -136,6 +136,7 @@ _STAND_INS = {
     ("numpy._core", "_reconstruct"),
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
+    ("_codecs", "encode"),  # bytes, in an old pickle
 }
 
 
