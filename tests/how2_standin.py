@@ -48,13 +48,11 @@ def write_how2(folder: Path, videos: int = 256, held_out: int = 8) -> Path:
     return folder
 
 
-VIDEOCLIP = """\
+DATASET = """\
 dataset:
   meta_processor: How2MetaProcessor
   video_processor: StoreVideoProcessor
   text_processor: CaptionTextProcessor
-  aligner: OverlappedAligner
-  evaluation_aligner: PairAligner
   annotations: {corpus}/captions.csv
   train_path: {corpus}/train.lst
   val_path: {corpus}/val.lst
@@ -62,18 +60,10 @@ dataset:
   bert_name: {corpus}/tokenizer
   max_video_len: 8
   max_len: 32
-  sampled_min_len: 4
-  sampled_max_len: 12
-  subsampling: 4
-task: {{name: RetrievalTask, retri_epoch: 2, num_video_per_batch: 32}}
+"""
+TRAINING = """\
 encoders:
   video: {{name: VideoTokenMLP, input_dim: 16}}
-trunk:
-  name: SeparateTrunk
-  pretrained: false
-  num_hidden_video_layers: 1
-  bert_config: {{hidden_size: 32, hidden_dropout_prob: 0.0, attention_probs_dropout_prob: 0.0}}
-head: ContrastiveHead
 fairseq:
   common: {{seed: 3, log_interval: 1, log_format: json}}
   dataset: {{batch_size: 32, num_workers: 0, disable_validation: true}}
@@ -83,7 +73,35 @@ fairseq:
     lr_scheduler: polynomial_decay
     warmup_updates: 2
     total_num_update: 1000
-    max_update: 24
     clip_norm: 2.0
-  checkpoint: {{save_dir: runs/task/tiny, save_interval_updates: 2}}
+  checkpoint: {{save_dir: runs/task/tiny}}
 """
+VIDEOCLIP = (
+    DATASET
+    + """\
+  aligner: OverlappedAligner
+  evaluation_aligner: PairAligner
+  sampled_min_len: 4
+  sampled_max_len: 12
+  subsampling: 4
+task: {{name: RetrievalTask, retri_epoch: 2, num_video_per_batch: 32}}
+trunk:
+  name: SeparateTrunk
+  pretrained: false
+  num_hidden_video_layers: 1
+  bert_config: {{hidden_size: 32, hidden_dropout_prob: 0.0, attention_probs_dropout_prob: 0.0}}
+head: ContrastiveHead
+"""
+    + TRAINING
+)
+VLM = (
+    DATASET
+    + """\
+  aligner: MFMMLMAligner
+  subsampling: 4
+task: PairTask
+trunk: {{name: JointTrunk, pretrained: false, bert_config: {{hidden_size: 32}}}}
+head: {{name: MTMHead, pretrained: false}}
+"""
+    + TRAINING
+)

@@ -74,8 +74,13 @@ class MultimodalTrainer(Trainer):
         Raises:
             CheckpointError: the epoch was begun with other batches.
         """
+        self.task.load_dataset(self.cfg.dataset.train_subset)
+        if not 0 < self.cfg.optimization.max_epoch < epoch:  # fairseq asks once too often
+            self._make_batches(epoch)
+        return super().get_train_iterator(epoch, *args, **kwargs)
+
+    def _make_batches(self, epoch: int) -> None:
         options, workers = self.cfg.dataset, self.data_parallel_world_size
-        self.task.load_dataset(options.train_subset)
         served = self.task.dataset(options.train_subset)
         served.set_epoch(epoch)
         batches = self.task.task.batches(
@@ -98,7 +103,6 @@ class MultimodalTrainer(Trainer):
                 "resume it with the same data, seed, task and fairseq.dataset.batch_size × workers"
             )
         served.batches = shares(batches, workers)
-        return super().get_train_iterator(epoch, *args, **kwargs)
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that a checkpoint holds."""

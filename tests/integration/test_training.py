@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,59 +10,14 @@ import torch
 
 from mmvt.checkpoint import load_state
 from tests.corpus import write_corpus, write_project
+from tests.launching import launch, losses, notes, spy_on, succeed
 
-ROOT = Path(__file__).resolve().parents[2]
 TRAIN_VIDEOS = 16  # of the corpus of 24
-
-# writes down what every worker sees: the videos of each batch and a checksum of the weights
-SPY = """\
-import json, os
-from mmvt.tasks.task import Task
-
-
-class SpyingTask(Task):
-    \"\"\"Notes the batches and weights of this worker.\"\"\"
-
-    def compute(self, model, loss, batch):
-        weights = sum(float(p.detach().double().abs().sum()) for p in model.parameters())
-        note = {"ids": batch["video_id"], "weights": weights, "training": model.training}
-        with open(f"worker{os.environ.get('RANK', '0')}.jsonl", "a") as file:
-            file.write(json.dumps(note) + "\\n")
-        return super().compute(model, loss, batch)
-"""
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_corpus(tmp_path_factory.mktemp("corpus"))
-
-
-def launch(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run the launcher in ``folder`` on the CPU and return what it printed."""
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
-    environment["PYTHONPATH"] = str(ROOT)
-    command = [sys.executable, str(ROOT / "locallaunch.py"), "projects/tiny.yaml", *words]
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300
-    )
-
-
-def succeed(folder: Path, *words: str) -> str:
-    done = launch(folder, *words)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
-def notes(path: Path) -> list[dict[str, object]]:
-    return [
-        note for line in path.read_text().splitlines() if (note := json.loads(line))["training"]
-    ]
-
-
-def losses(output: str) -> list[float]:
-    """Return the training losses of fairseq's JSON log lines, update by update."""
-    lines = [line for line in output.splitlines() if "train_inner" in line]
-    return [float(json.loads(line[line.index("{") :])["loss"]) for line in lines]
 
 
 def test_one_process_trains_and_its_loss_falls(tmp_path: Path, corpus: Path):
@@ -102,14 +54,13 @@ def test_a_run_stopped_and_resumed_ends_bit_equal_to_a_straight_one(tmp_path: Pa
 
 def test_two_processes_are_one_job(tmp_path: Path, corpus: Path):
     project = write_project(tmp_path, corpus)
-    (tmp_path / "projects" / "spy.py").write_text(SPY)
-    project.write_text(project.read_text() + "plugins: [spy.py]\ntask: SpyingTask\n")
+    spy_on(project)
     output = succeed(tmp_path, "--jobtype", "local_small", "fairseq.optimization.max_update=4")
-    first, second = (notes(tmp_path / f"worker{rank}.jsonl") for rank in (0, 1))
+    first, second = (notes(tmp_path, rank) for rank in (0, 1))
     # 4 batches an epoch are 2 updates of 2 workers: after 2 epochs each saw half, together all
     assert len(first) == len(second) == 4
     for epoch in (slice(0, 2), slice(2, 4)):
-        seen = [str(i) for note in (*first[epoch], *second[epoch]) for i in note["ids"]]  # type: ignore[attr-defined]
+        seen = [str(i) for note in (*first[epoch], *second[epoch]) for i in note["ids"]]
         assert len(seen) == len(set(seen)) == TRAIN_VIDEOS
     assert [note["weights"] for note in first] == [note["weights"] for note in second]
     assert output.count("Saved checkpoint") == len(set(_saved(output)))
