@@ -10,9 +10,11 @@ from torch import Tensor
 import mmvt
 from mmvt.checkpoint import save_state
 from mmvt.errors import CheckpointError, ConfigError, DataError
+from mmvt.features.s3d.network import S3DNetwork
 from mmvt.inference import LoadedModel, MMVTModel, find_config, load
 from tests.colours import RGB, write_colour_task, write_colours
-from tests.corpus import write_corpus, write_project
+from tests.corpus import write_corpus, write_project, write_tokenizer
+from tests.s3d_weights import named_weights, write_weights
 
 
 @pytest.fixture(scope="module")
@@ -229,3 +231,86 @@ def test_bridge_tells_clips_apart(shared: Path) -> None:
     )
     assert scores.argmax(1).tolist() == [0, 1, 2]
     assert scores.abs().max() <= 1.0
+
+
+S3D_TASK = """\
+features: {{encoder: {{name: S3D, weights: {weights}, frames_per_second: 4, frame_size: 32}}}}
+dataset:
+  meta_processor: CaptionMetaProcessor
+  video_processor: StoreVideoProcessor
+  text_processor: CaptionTextProcessor
+  aligner: PairAligner
+  annotations: captions.csv
+  store: features
+  bert_name: {tokenizer}
+  max_video_len: 8
+  max_len: 24
+encoders: {{video: {{name: VideoTokenMLP, input_dim: 512}}}}
+trunk: {{name: SeparateTrunk, pretrained: false, num_hidden_video_layers: 1}}
+head: ContrastiveHead
+fairseq: {{checkpoint: {{save_dir: {run}}}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def how2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a YAML of VideoCLIP on S3D."""
+    folder = tmp_path_factory.mktemp("how2")
+    weights = write_weights(folder / "s3d.pth", named_weights(S3DNetwork(), seed=1))
+    yaml = folder / "how2.yaml"
+    tokenizer = write_tokenizer(folder / "tokenizer", ["some", "text"])
+    yaml.write_text(S3D_TASK.format(weights=weights, tokenizer=tokenizer, run=folder / "run"))
+    return yaml
+
+
+def test_the_example_of_the_original_runs(how2: Path, caplog: pytest.LogCaptureFixture) -> None:
+    torch.manual_seed(0)
+    model, tokenizer, aligner = MMVTModel.from_pretrained(how2)
+    model.eval()
+    video_frames = torch.randn(1, 2, 4, 32, 32, 3)
+    caps, cmasks = aligner._build_text_seq(
+        tokenizer("some text", add_special_tokens=False)["input_ids"]
+    )
+    caps, cmasks = caps[None, :], cmasks[None, :]
+    with torch.no_grad():
+        output = model(video_frames, caps, cmasks, return_score=True)
+    assert output["score"].shape == (1,)
+    assert output["score"].isfinite().all()
+    assert "not from 0 to 1" in caplog.text
+
+
+def test_frames_reach_the_encoder_unrounded_and_any_number_of_videos_scores_as_one(
+    how2: Path,
+) -> None:
+    model, tokenizer, aligner = MMVTModel.from_pretrained(how2)
+    caps, cmasks = aligner.build_text(tokenizer("text", add_special_tokens=False)["input_ids"])
+    frames = torch.rand(3, 2, 4, 32, 32, 3, generator=torch.Generator().manual_seed(0))
+
+    def scores(part: Tensor) -> Tensor:
+        texts = (caps.expand(len(part), -1), cmasks.expand(len(part), -1))
+        return model(part, *texts, return_score=True)["score"]
+
+    together = scores(frames)
+    torch.testing.assert_close(torch.cat([scores(one[None]) for one in frames]), together)
+    levels = (frames * 255).round()
+    torch.testing.assert_close(scores(levels.to(torch.uint8)), scores(levels / 255))
+    assert not torch.allclose(scores(levels / 255), together, rtol=1e-6, atol=0)
+
+
+def test_checkpoint_of_the_tasks_own_run_is_found(how2: Path) -> None:
+    initial, _, _ = MMVTModel.from_pretrained(how2)
+    state = {
+        key: torch.full_like(value, 0.5) for key, value in initial.mmmodel.state_dict().items()
+    }
+    best = how2.parent / "run" / "checkpoint_best.pt"
+    best.parent.mkdir()
+    torch.save({"model": {f"mmmodel.{key}": value for key, value in state.items()}}, best)
+    trained, _, _ = MMVTModel.from_pretrained(how2)
+    assert all(
+        torch.equal(value, state[key]) for key, value in trained.mmmodel.state_dict().items()
+    )
+    assert load(how2).checkpoint is None
+    save_state(initial.mmmodel, how2.parent / "other.safetensors")
+    other, _, _ = MMVTModel.from_pretrained(how2, how2.parent / "other.safetensors")
+    assert not torch.equal(next(other.mmmodel.parameters()), next(trained.mmmodel.parameters()))
+    best.unlink()
