@@ -19,6 +19,7 @@ from mmvt.config.original import BUILT_IN, IGNORED, LOSSES, MODELS, MOVED, PLUGI
 from mmvt.errors import did_you_mean
 
 MARK = "original"
+RESETS = ("reset_optimizer", "reset_dataloader", "reset_meters")
 UPDATES = 1_000_000  # over which the rate fell where nothing was said
 _ABSENT = object()
 
@@ -72,7 +73,7 @@ class _Translation:
             self._move(("gen_param", key), ("predictor", key))
         self._folders()
         self._batches()
-        self._schedule()
+        self._training()
         self._leftovers()
         if not self.changed:
             return self.layer
@@ -144,13 +145,25 @@ class _Translation:
             share = clips if type(clips) is int and clips > 1 else 1
             self._put(size, max(1, batch // share) * factor, self.layer.where(size))
 
-    def _schedule(self) -> None:
-        """Let the learning rate fall for as long as in the fairseq of the original's time."""
-        rates = value_at(self.data, ("fairseq", "optimization", "lr_scheduler"))
-        length = ("fairseq", "optimization", "total_num_update")
-        if self.changed and rates == "polynomial_decay" and value_at(self.data, length) is None:
-            where = self.layer.where(("fairseq", "optimization", "lr_scheduler"))
-            self._put(length, UPDATES, where)
+    def _training(self) -> None:
+        """Say to the fairseq of today what was said to that of the original's time.
+
+        There the learning rate fell over :data:`UPDATES` unless told otherwise. And fine-tuning was
+        to restore a file but none of its state: a run that was stopped began anew, and one without
+        that file began with BERT.
+        """
+        rates = ("fairseq", "optimization", "lr_scheduler")
+        length = (*rates[:-1], "total_num_update")
+        if not self.changed:
+            return
+        if value_at(self.data, rates) == "polynomial_decay" and not value_at(self.data, length):
+            self._put(length, UPDATES, self.layer.where(rates))
+        options = value_at(self.data, ("fairseq", "checkpoint"))
+        if isinstance(options, dict) and all(options.get(key) is True for key in RESETS):
+            for key in RESETS:
+                self._take(("fairseq", "checkpoint", key))
+            old = ("fairseq", "checkpoint", "restore_file")
+            self._move(old, (*old[:-1], "finetune_from_model"))
 
     def _leftovers(self) -> None:
         """Remove sections that the original alone has; what is still there is a problem."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fairseq.dataclass import FairseqDataclass
@@ -9,8 +12,15 @@ from fairseq.models import BaseFairseqModel, register_model
 from omegaconf import DictConfig
 from torch import Tensor
 
+from mmvt.checkpoint import FAIRSEQ_PREFIX, State
 from mmvt.fairseq.task import FairseqMultimodalTask
+from mmvt.models.convert_mmpt import from_mmpt, is_mmpt
 from mmvt.models.model import MultimodalModel
+
+logger = logging.getLogger(__name__)
+
+# a task's own, and a table that nothing reads
+_OF_THE_TASK = re.compile(r"head\..*|trunk\.bert\.embeddings\.seg_embeddings\.weight")
 
 
 @dataclass
@@ -35,7 +45,36 @@ class FairseqMultimodalModel(BaseFairseqModel):
         """Return the model of the task's recipe."""
         return cls(task.recipe.model())
 
+    def upgrade_state_dict_named(self, state_dict: State, name: str) -> None:
+        """Make weights of another task, or of the original toolkit, those of this model.
+
+        A head that they lack, or have in another shape, begins anew, and theirs is left out. All
+        else must fit, which fairseq checks.
+
+        Args:
+            state_dict: weights of a checkpoint; they are replaced.
+            name: what stands before this model's keys.
+        """
+        prefix = f"{name}.{FAIRSEQ_PREFIX}" if name else FAIRSEQ_PREFIX
+        weights = {key.removeprefix(prefix): value for key, value in state_dict.items()}
+        fitted = fit_head(from_mmpt(weights) if is_mmpt(weights) else weights, self.mmmodel)
+        state_dict.clear()
+        state_dict.update({prefix + key: value for key, value in fitted.items()})
+
     def forward(self, **batch: Tensor) -> dict[str, Tensor]:
         """Return the model's outputs."""
         outputs: dict[str, Tensor] = self.mmmodel(**batch)
         return outputs
+
+
+def fit_head(weights: Mapping[str, Tensor], model: MultimodalModel) -> State:
+    """Return weights with the model's own head in place of one that does not fit."""
+    own = model.state_dict()
+    fits = {key for key, value in weights.items() if key in own and own[key].shape == value.shape}
+    left_out = [key for key in weights if _OF_THE_TASK.fullmatch(key) and key not in fits]
+    begun = [key for key in own if _OF_THE_TASK.fullmatch(key) and key not in fits]
+    for what, keys in (("left out", left_out), ("begun anew", begun)):
+        if keys:
+            logger.warning("weights %s: %s", what, ", ".join(keys))
+    kept = {key: value for key, value in weights.items() if key not in left_out}
+    return {**kept, **{key: own[key] for key in begun}}

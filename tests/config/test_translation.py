@@ -239,6 +239,17 @@ def test_the_learning_rate_falls_as_slowly_as_it_did():
     assert translate(words)["fairseq"]["optimization"]["total_num_update"] == 50
 
 
+def test_fine_tuning_begins_with_weights_that_must_be_there_and_can_be_resumed():
+    resets = ["reset_optimizer", "reset_dataloader", "reset_meters"]
+    words = [f"fairseq.checkpoint.{key}=true" for key in resets]
+    words += ["fairseq.checkpoint.restore_file=runs/task/checkpoint_best.pt", "task_type=x"]
+    assert translate(" ".join(words))["fairseq"]["checkpoint"] == {
+        "finetune_from_model": "runs/task/checkpoint_best.pt"
+    }
+    some = translate(" ".join(words[1:]))["fairseq"]["checkpoint"]
+    assert some["restore_file"] == "runs/task/checkpoint_best.pt"
+
+
 def test_folders_are_those_of_the_run():
     words = "eval.save_path=runs/task/vtt_zs/eval fairseq.common_eval.path=runs/task/best.pt"
     assert translate(words)["fairseq"] == {
