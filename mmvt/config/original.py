@@ -16,7 +16,7 @@ from mmvt.config.merge import Keys
 Named = str | dict[str, Any]  # a plugin, in short or in long form
 
 # a key that names a plugin: the original's name, and ours
-PLUGINS: dict[Keys, dict[str, str]] = {
+PLUGINS: dict[Keys, dict[str, Named]] = {
     ("dataset", "meta_processor"): {
         "How2MetaProcessor": "How2MetaProcessor",
         "ShardedHow2MetaProcessor": "How2MetaProcessor",
@@ -33,7 +33,7 @@ PLUGINS: dict[Keys, dict[str, str]] = {
         "VideoProcessor": "NpyVideoProcessor",
         "ShardedVideoProcessor": "ShardedVideoProcessor",
         "ShardedVideoRetriVideoProcessor": "ShardedVideoProcessor",
-        "YoucookVideoProcessor": "NpyVideoProcessor",
+        "YoucookVideoProcessor": {"name": "ClipVideoProcessor", "videos": "NpyVideoProcessor"},
         "CrossTaskVideoProcessor": "NpyVideoProcessor",
     },
     ("dataset", "text_processor"): {
@@ -57,7 +57,7 @@ PLUGINS: dict[Keys, dict[str, str]] = {
         "How2MILNCEAligner": "MILNCEAligner",
         "VideoRetriAligner": "VariedLenAligner",
         "VideoRetriOverlappedAligner": "OverlappedAligner",
-        "DSAligner": "PairAligner",
+        "DSAligner": {"name": "SampledAligner", "sampler": "CaptionSampler"},
         "DSNLGAligner": "CaptioningAligner",
         "MSRVTTQAAligner": "MultipleChoiceAligner",
         "COINActionSegmentationAligner": "SegmentationAligner",
@@ -87,6 +87,13 @@ PLUGINS: dict[Keys, dict[str, str]] = {
         "DiDeMoMetric": "MomentMetric",
     },
 }
+# they pass over videos without features
+TOLERANT = (
+    "YoucookMetaProcessor",
+    "YoucookNLGMetaProcessor",
+    "CrossTaskMetaProcessor",
+    "COINActionSegmentationMetaProcessor",
+)
 LOSSES: dict[str, str] = {
     "MMContraLoss": "SymmetricNCE",
     "T2VContraLoss": "TextToVideoNCE",

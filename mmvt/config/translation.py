@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from mmvt.config.merge import Keys, Layer, kept, value_at
-from mmvt.config.original import BUILT_IN, IGNORED, LOSSES, MODELS, MOVED, PLUGINS
+from mmvt.config.original import BUILT_IN, IGNORED, LOSSES, MODELS, MOVED, PLUGINS, TOLERANT
 from mmvt.errors import did_you_mean
 
 MARK = "original"
@@ -74,6 +74,10 @@ class _Translation:
         self._folders()
         self._batches()
         self._training()
+        meta = value_at(self.layer.data, ("dataset", "meta_processor"))
+        if self.changed and meta in TOLERANT:
+            where = self.layer.where(("dataset", "meta_processor"))
+            self._put(("dataset", "allow_missing"), True, where)
         self._leftovers()
         if not self.changed:
             return self.layer
@@ -89,11 +93,14 @@ class _Translation:
     def _plugins(self) -> None:
         """Give plugins our names, in short and in long form."""
         for keys, names in PLUGINS.items():
-            value = value_at(self.data, keys)
-            place = (*keys, "name") if isinstance(value, Mapping) else keys
-            name = value_at(self.data, place)
-            if isinstance(name, str) and names.get(name, name) != name:
-                self._put(place, names[name], self.layer.where(place))
+            value, where = value_at(self.data, keys), self.layer.where(keys)
+            given = dict(value) if isinstance(value, Mapping) else {"name": value}
+            name = given.pop("name", None)
+            if not isinstance(name, str) or names.get(name, name) == name:
+                continue
+            named = names[name]
+            new = {"name": named} if isinstance(named, str) else named
+            self._put(keys, {**new, **given} if given else copy.copy(named), where)
         where = self.layer.where(("loss", "loss_cls"))
         if name := self._take_name(("loss", "loss_cls"), LOSSES):
             loss = self.data.get("loss")
@@ -108,6 +115,8 @@ class _Translation:
         self._put(("encoders", "video"), "VideoTokenMLP", where)
         self._put(("trunk",), copy.copy(trunk), where)
         self._put(("head",), copy.copy(head), where)
+        if "features" not in self.data:
+            self._put(("features",), {"encoder": "S3D"}, where)
         if name == "MMFusionNLG" and "predictor" not in self.data:
             self._put(("predictor",), "CaptionPredictor", where)
 

@@ -99,6 +99,7 @@ def test_a_project_of_the_original_is_one_of_ours(project: Path):
     recipe = Recipe.from_layer(task.path, task.layer)
     assert {slot: plan.cls.__name__ for slot, plan in recipe.plans.items()} == {
         "dataset": "MultimodalDataset",
+        "features": "Extraction",
         "trunk": "SeparateTrunk",
         "head": "ContrastiveHead",
         "loss": "SymmetricNCE",
@@ -267,6 +268,27 @@ def test_options_of_captions_belong_to_the_predictor():
     trained = translate("model.model_cls=MMFusionNLG model.max_decode_length=9")
     assert trained["trunk"] == {"name": "JointTrunk", "text_attention": "causal"}
     assert trained["predictor"] == {"name": "CaptionPredictor", "max_decode_length": 9}
+
+
+def test_some_data_sets_of_the_original_pass_over_videos_without_features():
+    words = "dataset.meta_processor={} task_type=x"
+    for name in ("YoucookMetaProcessor", "CrossTaskMetaProcessor"):
+        assert translate(words.format(name))["dataset"]["allow_missing"] is True
+    assert "allow_missing" not in translate(words.format("MSRVTTMetaProcessor"))["dataset"]
+
+
+def test_a_plugin_may_become_several():
+    words = "dataset.aligner=DSAligner dataset.video_processor=YoucookVideoProcessor"
+    assert translate(words)["dataset"] == {
+        "aligner": {"name": "SampledAligner", "sampler": "CaptionSampler"},
+        "video_processor": {"name": "ClipVideoProcessor", "videos": "NpyVideoProcessor"},
+    }
+    words = "dataset.aligner.name=DSAligner dataset.aligner.subsampling=2"
+    assert translate(words)["dataset"]["aligner"] == {
+        "name": "SampledAligner",
+        "sampler": "CaptionSampler",
+        "subsampling": 2,
+    }
 
 
 def test_a_plugin_in_long_form_keeps_its_fields():
