@@ -135,10 +135,25 @@ def check_clips(clips: TextClips) -> TextClips:
 
 
 def collate(examples: Sequence[Example]) -> dict[str, Any]:
-    """Return a batch: tensors are stacked, everything else is listed."""
+    """Return a batch: tensors are stacked, everything else is listed.
+
+    Examples that are windows of a video (``num_windows``) come with a first dimension of windows,
+    along which their tensors are joined.
+
+    Raises:
+        DataError: the windows of several videos come with texts of each video's own.
+    """
+    first = examples[0]
+    windows = "num_windows" in first
+    if len(examples) > 1 and windows and "window_caps" in first:
+        raise DataError(
+            f"a batch of {len(examples)} videos, each with texts of its own for its windows; set "
+            "fairseq.dataset.batch_size to 1"
+        )
+    join = torch.cat if windows else torch.stack
     return {
-        key: torch.stack([example[key] for example in examples])
+        key: join([example[key] for example in examples])
         if isinstance(value, Tensor)
         else [example[key] for example in examples]
-        for key, value in examples[0].items()
+        for key, value in first.items()
     }

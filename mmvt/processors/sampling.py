@@ -44,6 +44,21 @@ class WholeSampler(Sampler):
         return slice(0, num_steps), range(1 if self.captions == "first" else len(clips))
 
 
+class CaptionSampler(Sampler):
+    """One random caption and the steps that it covers: a pair of text and clip.
+
+    A caption without times covers the whole video.
+    """
+
+    @override
+    def __call__(
+        self, clips: TextClips, num_steps: int, rng: np.random.Generator
+    ) -> tuple[slice, Sequence[int]]:
+        clips = clips_within(clips, num_steps)
+        chosen = [int(rng.integers(len(clips)))]
+        return covered_slice(clips, chosen, num_steps), chosen
+
+
 class FixedLenSampler(Sampler):
     """Captions grown around a random one until the text is full, and the video they cover.
 

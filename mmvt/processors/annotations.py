@@ -1,0 +1,371 @@
+"""Annotation files of data sets: read in whole, with all that is wrong with a file told at once."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import math
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmvt.errors import ConfigError, DataError, did_you_mean
+from mmvt.ids import check_id
+
+logger = logging.getLogger(__name__)
+
+MOST_PROBLEMS = 50
+MOST_NAMED = 10
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record of an annotation file: a row, a line, or an entry of a JSON.
+
+    What is asked for and is not there becomes a problem; a stand-in is returned, so that the rest
+    of the file can be read as well. :func:`refuse` ends the reading of a file with problems.
+
+    Attributes:
+        where: file, and line or key.
+        content: values by key.
+        problems: where problems are noted.
+    """
+
+    where: str
+    content: Mapping[str, Any]
+    problems: list[str]
+
+    def problem(self, what: str) -> None:
+        """Note what is wrong."""
+        self.problems.append(f"{self.where}: {what}")
+
+    def value(self, key: str) -> Any:
+        """Return the value of a key, or None."""
+        if key not in self.content:
+            self.problem(f"no {key!r}{did_you_mean(key, self.content, quote=chr(39))}")
+        return self.content.get(key)
+
+    def text(self, key: str) -> str:
+        """Return a text with single spaces, in Unicode's composed form."""
+        return self._text(key, self.value(key))
+
+    def texts(self, key: str) -> list[str]:
+        """Return a list of texts."""
+        return [
+            self._text(f"{key} {n}", value) for n, value in enumerate(self.listed(key), start=1)
+        ]
+
+    def video(self, key: str) -> str:
+        """Return the id of a video; see :func:`video_id`."""
+        value = self.value(key)
+        try:
+            return video_id(str(value))
+        except DataError as error:
+            self.problem(str(error))
+        return ""
+
+    def whole(self, key: str) -> int:
+        """Return a whole number, given as such or as text."""
+        value = self.value(key)
+        if isinstance(value, str) and value.strip().lstrip("-").isdecimal():
+            return int(value)
+        if type(value) is not int and value is not None:
+            self.problem(f"{key} {value!r} is no whole number")
+        return value if type(value) is int else 0
+
+    def number(self, key: str) -> float:
+        """Return a finite number that is not negative, given as such or as text."""
+        value = self.value(key)
+        number = _number(value)
+        if value is not None and number is None:
+            self.problem(f"{key} {value!r} is no number of at least 0")
+        return number or 0.0
+
+    def listed(self, key: str) -> list[Any]:
+        """Return a list."""
+        value = self.value(key)
+        if isinstance(value, list):
+            return value
+        if value is not None:
+            self.problem(f"{key} is no list")
+        return []
+
+    def spans(self, key: str) -> list[tuple[float, float]]:
+        """Return a list of (start, end) in seconds."""
+        return [self.span(value, f"{key} {n}") for n, value in enumerate(self.listed(key), start=1)]
+
+    def span(self, value: Any, name: str) -> tuple[float, float]:
+        """Return a pair of times in seconds as (start, end)."""
+        times = [_number(time) for time in value] if isinstance(value, (list, tuple)) else []
+        if len(times) != 2 or times[0] is None or times[1] is None or times[1] < times[0]:
+            self.problem(f"{name} {value!r} is no time from start to end in seconds")
+            return 0.0, 0.0
+        return times[0], times[1]
+
+    def entry(self, value: Any, name: str) -> Record:
+        """Return a record inside this one."""
+        where = f"{self.where}: {name}"
+        if isinstance(value, Mapping):
+            return Record(where, value, self.problems)
+        self.problems.append(f"{where}: is no mapping of keys and values")
+        return Record(where, defaultdict(lambda: None), [])
+
+    def _text(self, name: str, value: Any) -> str:
+        if value is None:
+            return ""
+        text = clean(value) if isinstance(value, str) else ""
+        if not text:
+            self.problem(f"{name} is {'empty' if isinstance(value, str) else 'no text'}")
+        return text
+
+
+def refuse(problems: Sequence[str]) -> None:
+    """Raise if there are problems.
+
+    Raises:
+        DataError: a line each, the first :data:`MOST_PROBLEMS` of them.
+    """
+    if problems:
+        left = len(problems) - MOST_PROBLEMS
+        more = [f"... and {left} more problems"] if left > 0 else []
+        raise DataError("\n".join([*problems[:MOST_PROBLEMS], *more]))
+
+
+def clean(text: str) -> str:
+    """Return text in Unicode's composed form, with single spaces for any white space."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def video_id(name: str) -> str:
+    """Return the id of a video that a public data set calls ``name``.
+
+    One name in 64 of YouTube's begins with a dash, which no id may: it gets ``./`` before it, which
+    leads to the same file in a folder of features.
+
+    Raises:
+        DataError: it cannot be an id; see :func:`mmvt.ids.check_id`.
+    """
+    name = name.strip()
+    return check_id(f"./{name}" if name.startswith("-") else name)
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file.
+
+    Raises:
+        DataError: it cannot be read, or a line of it is not UTF-8.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    problems = []
+    for number, line in enumerate(raw.split(b"\n"), start=1):
+        try:
+            line.decode()
+        except UnicodeDecodeError as error:
+            problems.append(f"{path}:{number}: byte {error.start + 1} is not UTF-8")
+    refuse(problems)
+    return raw.decode("utf-8-sig")
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds.
+
+    Raises:
+        DataError: it cannot be read, is no JSON, or holds a key twice.
+    """
+    return _parsed(read_text(path), str(path))
+
+
+def read_json_lines(path: Path, problems: list[str]) -> list[Record]:
+    """Return the records of a file with one JSON mapping a line.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    records = []
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
+        where = f"{path}:{number}"
+        if line.strip():
+            try:
+                value = _parsed(line, where)
+            except DataError as error:
+                problems.append(str(error))
+                continue
+            if isinstance(value, dict):
+                records.append(Record(where, value, problems))
+            else:
+                problems.append(f"{where}: is no mapping of keys and values")
+    return records
+
+
+def read_lines(path: Path) -> list[tuple[str, str]]:
+    """Return (file and line, text) of the lines of a file that are not blank.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    lines = enumerate(read_text(path).splitlines(), start=1)
+    return [(f"{path}:{number}", line.strip()) for number, line in lines if line.strip()]
+
+
+def read_table(
+    path: Path, columns: Iterable[str], problems: list[str], delimiter: str = ","
+) -> list[Record]:
+    """Return the rows of a table with a header; there may be more columns than these.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter)
+    header: list[str] | None = None
+    records, where = [], f"{path}:1"
+    try:
+        for cells in reader:
+            if header is None:
+                header = [cell.strip() for cell in cells]
+                for column in columns:
+                    if column not in header:
+                        hint = did_you_mean(column, header) or f"; found {', '.join(header)}"
+                        problems.append(f"{where}: no column {column!r}{hint}")
+            elif cells and len(cells) != len(header):
+                problems.append(f"{where}: {len(cells)} cells, but {len(header)} columns")
+            elif cells and set(columns) <= set(header):
+                records.append(Record(where, dict(zip(header, cells, strict=True)), problems))
+            where = f"{path}:{reader.line_num + 1}"
+    except csv.Error as error:
+        problems.append(f"{where}: not valid CSV: {error}")
+    return records
+
+
+def check_unique(records: Iterable[tuple[str, Any]], what: str, problems: list[str]) -> None:
+    """Note every key that occurs again.
+
+    Args:
+        records: (where, key) of each record.
+        what: what the key is called.
+        problems: where problems are noted.
+    """
+    first: dict[Any, str] = {}
+    for where, key in records:
+        if first.setdefault(key, where) != where:
+            problems.append(f"{where}: the same {what} {key!r} as {first[key]}")
+
+
+@dataclass(frozen=True)
+class SplitPaths:
+    """The annotation files of a data set.
+
+    Attributes:
+        train: of the training videos.
+        val: of the videos for validation, and for testing without ``test``.
+        test: of the videos for testing.
+    """
+
+    train: Path | None
+    val: Path | None
+    test: Path | None
+
+    def find(self, split: str) -> Path | None:
+        """Return the file of a split, or None."""
+        if split == "test":
+            return self.test or self.val
+        return self.train if split == "train" else self.val
+
+    def of(self, split: str) -> Path:
+        """Return the file of a split.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        path = self.find(split)
+        if path is None:
+            key = {"train": "train_path", "test": "test_path"}.get(split, "val_path")
+            raise ConfigError(f"the split {split!r} needs {key}")
+        return path
+
+    def apart_from(self, split: str) -> dict[str, Path]:
+        """Return the files of the splits that may share no video with a split, by their names."""
+        others = ("valid", "test") if split == "train" else ("train",)
+        found = {other: self.find(other) for other in others}
+        return {other: path for other, path in found.items() if path is not None}
+
+    def every(self) -> list[Path]:
+        """Return all files, each once.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        paths = [path for path in dict.fromkeys([self.train, self.val, self.test]) if path]
+        if not paths:
+            raise ConfigError("one of train_path, val_path and test_path is needed")
+        return paths
+
+
+def refuse_leak(
+    source: object, videos: Iterable[str], other: object, theirs: Iterable[str]
+) -> None:
+    """Raise if videos are both for training and for evaluation.
+
+    Raises:
+        DataError: naming the first of them.
+    """
+    taken = set(theirs)
+    leaked = sorted({video for video in videos if video in taken})
+    if leaked:
+        named = ", ".join(leaked[:MOST_NAMED]) + (", ..." if len(leaked) > MOST_NAMED else "")
+        raise DataError(f"{len(leaked)} videos are in both {source} and {other}: {named}")
+
+
+def warn_of_shared(source: object, texts: Iterable[tuple[str, str]]) -> None:
+    """Report how many captions belong to more than one video.
+
+    Args:
+        source: where they are from.
+        texts: (video id, caption) of each.
+    """
+    owners: dict[str, set[str]] = defaultdict(set)
+    for video, text in texts:
+        owners[text].add(video)
+    shared = [text for text, ids in owners.items() if len(ids) > 1]
+    if shared:
+        logger.warning(
+            "%s: %d captions belong to more than one video, such as %r",
+            source,
+            len(shared),
+            shared[0],
+        )
+
+
+def _number(value: Any) -> float | None:
+    """Return a value as a number, or None if it is none, negative, infinite or NaN."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if 0 <= number < math.inf else None
+
+
+def _parsed(text: str, where: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_once)
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: not valid JSON: {error}") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise DataError(f"{next(key for key in keys if keys.count(key) > 1)!r} is there twice")
+    return mapping

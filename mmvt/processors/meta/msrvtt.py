@@ -1,0 +1,269 @@
+"""MSR-VTT: 10,000 clips of 20 captions each, for retrieval and multiple choice.
+
+Files of the public releases: ``MSRVTT_data.json`` or ``*_videodatainfo.json`` (captions and the
+official split), lists of videos such as ``MSRVTT_train.9k.csv`` (column ``video_id``), pairs such
+as ``MSRVTT_JSFUSION_test.csv`` (columns ``key,vid_key,video_id,sentence``: the 1k-A test), and
+``MSR_MC_test.csv`` (tabs between ``vid_key,a1,…,a5,answer``).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mmvt.errors import ConfigError, DataError
+from mmvt.processors.annotations import (
+    MOST_NAMED,
+    Record,
+    SplitPaths,
+    check_unique,
+    read_json,
+    read_table,
+    refuse,
+    refuse_leak,
+    warn_of_shared,
+)
+from mmvt.processors.meta.listed import ListedMetaProcessor, read_split
+
+OFFICIAL = {"train": "train", "valid": "validate", "test": "test"}
+ANSWERS = ("a1", "a2", "a3", "a4", "a5")
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A row of a list of videos, with a sentence where it has one.
+
+    Attributes:
+        video_id: id of the video.
+        text_id: id of the sentence.
+        sentence: None = the captions of the JSON belong to the video.
+    """
+
+    video_id: str
+    text_id: str
+    sentence: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A video and the sentences to choose from.
+
+    Attributes:
+        video_id: id of the video.
+        text_id: id of the question.
+        answers: the sentences.
+        answer: place of the right one, from 0.
+    """
+
+    video_id: str
+    text_id: str
+    answers: list[str]
+    answer: int
+
+
+@dataclass(frozen=True)
+class Captions:
+    """What a JSON of MSR-VTT holds.
+
+    Attributes:
+        sentences: captions of each video.
+        split: official split of each video: ``train``, ``validate`` or ``test``.
+    """
+
+    sentences: dict[str, list[str]]
+    split: dict[str, str]
+
+
+def read_captions(path: Path) -> Captions:
+    """Return the captions and the official split.
+
+    Raises:
+        DataError: with all that is wrong.
+    """
+    problems: list[str] = []
+    content = Record(str(path), {}, problems).entry(read_json(path), "the file")
+    split, sentences = {}, defaultdict(list)
+    for number, value in enumerate(content.listed("videos")):
+        record = content.entry(value, f"video {number}")
+        split[record.video("video_id")] = record.text("split")
+    for number, value in enumerate(content.listed("sentences")):
+        record = content.entry(value, f"sentence {number}")
+        sentences[record.video("video_id")].append(record.text("caption"))
+    refuse(problems)
+    return Captions(dict(sentences), split)
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """Return the rows of a list of videos or of pairs.
+
+    Raises:
+        DataError: with all that is wrong.
+    """
+    problems: list[str] = []
+    rows = read_table(path, ["video_id"], problems)
+    pairs = [_pair(row) for row in rows]
+    keys = zip(rows, pairs, strict=True)
+    check_unique(((row.where, pair.text_id) for row, pair in keys), "key", problems)
+    if not rows and not problems:
+        problems.append(f"{path}: holds no video")
+    refuse(problems)
+    return pairs
+
+
+def read_choices(path: Path) -> list[Choice]:
+    """Return the questions of the multiple choice test.
+
+    Raises:
+        DataError: with all that is wrong.
+    """
+    problems: list[str] = []
+    choices = []
+    for number, row in enumerate(
+        read_table(path, ["vid_key", *ANSWERS, "answer"], problems, delimiter="\t")
+    ):
+        video, answer = row.video("vid_key"), row.whole("answer")
+        if not 0 <= answer < len(ANSWERS):
+            row.problem(f"answer {answer} is not one of 0 to {len(ANSWERS) - 1}")
+        # clips are called msr7020 here and video7020 everywhere else
+        video = f"video{video.removeprefix('msr')}" if video.startswith("msr") else video
+        answers = [row.text(key) for key in ANSWERS]
+        choices.append(Choice(video, f"{path.stem}#{number}", answers, answer))
+    if not choices and not problems:
+        problems.append(f"{path}: holds no question")
+    refuse(problems)
+    return choices
+
+
+def caption_ids(video_id: str, count: int) -> list[str]:
+    """Return the text ids of the captions of a video, one by one; its id is that of all."""
+    return [f"{video_id}#{number}" for number in range(1, count + 1)]
+
+
+class MSRVTTMetaProcessor(ListedMetaProcessor):
+    """Lists videos with all their captions in training, and pairs of video and caption otherwise.
+
+    Without a file of a split, it is the official one of ``json_path`` (6,513, 497 and 2,990
+    videos), each caption a query.
+
+    Args:
+        split: ``train``, ``valid`` or ``test``.
+        train_path: csv with the training videos, such as the 7k or the 9k list.
+        val_path: csv with the pairs for validation, and for testing without ``test_path``. A list
+            without sentences has each caption of the JSON as a query.
+        test_path: csv with the pairs for testing, such as the 1k-A list.
+        json_path: captions and the official split.
+        full_test_path: csv of the full test split; its videos are added to the training videos,
+            except those of ``jsfusion_path``.
+        jsfusion_path: csv of the 1k-A test split.
+        dup: how often an epoch holds each training video; each time a caption can be drawn.
+    """
+
+    def __init__(
+        self,
+        *,
+        split: Literal["train", "valid", "test"],
+        train_path: Path | None = None,
+        val_path: Path | None = None,
+        test_path: Path | None = None,
+        json_path: Path | None = None,
+        full_test_path: Path | None = None,
+        jsfusion_path: Path | None = None,
+        dup: int = 1,
+    ) -> None:
+        if dup < 1:
+            raise ConfigError(f"dup is {dup}, but must be at least 1")
+        if (full_test_path is None) != (jsfusion_path is None):
+            raise ConfigError("full_test_path and jsfusion_path go together; one is unset")
+        self._paths = SplitPaths(train_path, val_path, test_path)
+        self._captions = None if json_path is None else read_captions(json_path)
+        if split == "train":
+            videos = self._videos("train")
+            if full_test_path is not None and jsfusion_path is not None:
+                tested = set(_ids(jsfusion_path))
+                videos += [video for video in _ids(full_test_path) if video not in tested]
+            videos = list(dict.fromkeys(videos))
+            for other in self._paths.apart_from(split).values():
+                refuse_leak("the training videos", videos, other, _ids(other))
+            self._refuse_silent(videos)
+            super().__init__([(video, video) for video in videos] * dup)
+            return
+        pairs = self._pairs(split)
+        sources = self._paths.find(split), self._paths.train
+        if sources[1] is not None:
+            videos = [pair.video_id for pair in pairs]
+            refuse_leak(sources[0], videos, sources[1], _ids(sources[1]))
+        said = [(pair.video_id, pair.sentence) for pair in pairs if pair.sentence is not None]
+        warn_of_shared(sources[0], said)
+        super().__init__([(pair.video_id, pair.text_id) for pair in pairs])
+
+    def _pairs(self, split: str) -> list[Pair]:
+        path = self._paths.find(split)
+        pairs = [] if path is None else read_pairs(path)
+        if any(pair.sentence is not None for pair in pairs):
+            return pairs
+        videos = [pair.video_id for pair in pairs] or self._videos(split)
+        self._refuse_silent(videos)
+        captions = self._known().sentences
+        return [
+            Pair(video, text_id, None)
+            for video in videos
+            for text_id in caption_ids(video, len(captions[video]))
+        ]
+
+    def _videos(self, split: str) -> list[str]:
+        path = self._paths.find(split)
+        if path is not None:
+            return _ids(path)
+        name = OFFICIAL[split]
+        videos = [video for video, own in self._known().split.items() if own == name]
+        if not videos:
+            raise DataError(f"json_path has no video of the split {name!r}")
+        return videos
+
+    def _known(self) -> Captions:
+        if self._captions is None:
+            raise ConfigError("json_path is missing: it holds the captions of these videos")
+        return self._captions
+
+    def _refuse_silent(self, videos: Sequence[str]) -> None:
+        captions = self._known().sentences
+        silent = [video for video in videos if video not in captions]
+        if silent:
+            named = ", ".join(silent[:MOST_NAMED])
+            raise DataError(f"json_path has no caption of {len(silent)} videos, such as {named}")
+
+
+class MSRVTTChoiceMetaProcessor(ListedMetaProcessor):
+    """Lists videos with five sentences to choose from (MSR-VTT multiple choice).
+
+    Args:
+        split: ``train``, ``valid`` or ``test``.
+        train_path: questions for training, in the form of ``MSR_MC_test.csv``.
+        val_path: questions for validation, and for testing without ``test_path``.
+        test_path: questions for testing.
+    """
+
+    def __init__(
+        self,
+        *,
+        split: Literal["train", "valid", "test"],
+        train_path: Path | None = None,
+        val_path: Path | None = None,
+        test_path: Path | None = None,
+    ) -> None:
+        _, choices = read_split(split, SplitPaths(train_path, val_path, test_path), read_choices)
+        super().__init__([(choice.video_id, choice.text_id) for choice in choices])
+
+
+def _ids(path: Path) -> list[str]:
+    return list(dict.fromkeys(pair.video_id for pair in read_pairs(path)))
+
+
+def _pair(row: Record) -> Pair:
+    video = row.video("video_id")
+    if "sentence" not in row.content:
+        return Pair(video, video, None)
+    return Pair(video, row.text("key"), row.text("sentence"))
