@@ -1,9 +1,10 @@
 """S3D on a clip of a second, 30 × 224 × 224, on one thread of a CPU (goal G8).
 
-    python -m bench.s3d [--repeats 5] [--compile]
+    python -m bench.s3d [--repeats 5]
 
 The baseline is the plain network, layer by layer as the original runs it; the weights are random,
-which changes no time.
+which changes no time. torch.compile is left out: on top of ours it gained 3 % or less, for a minute
+of compiling.
 """
 
 from __future__ import annotations
@@ -27,15 +28,14 @@ def main() -> int:
     """Print the goal; return 1 where it is missed."""
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m bench.s3d")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--compile", action="store_true", help="measure torch.compile as well")
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     with torch.inference_mode():
-        return 0 if measure(args.repeats, args.compile) else 1
+        return 0 if measure(args.repeats) else 1
 
 
-def measure(repeats: int, compiled: bool) -> bool:
+def measure(repeats: int) -> bool:
     """Measure ours against the plain network, and a matrix product for the limit."""
     plain = random_network()
     fast = FastS3D(plain)
@@ -46,13 +46,7 @@ def measure(repeats: int, compiled: bool) -> bool:
     matrix = torch.rand(SIDE, SIDE)
     product = interleaved(lambda: matrix @ matrix, lambda: fast(clip), repeats=repeats)
     speed = GIGAFLOP / times.ours / (2 * SIDE**3 / 1e9 / product.baseline)
-    met = report(G8, times.ratio, f"{times.ours:.3f} s a clip; {speed:.0%} of sgemm")
-    if compiled:
-        made = torch.compile(fast)
-        same(plain(clip), made(clip))
-        ratio = interleaved(lambda: plain(clip), lambda: made(clip), repeats=repeats).ratio
-        print(f"G8 compiled ratio={ratio:.2f}")
-    return met
+    return report(G8, times.ratio, f"{times.ours:.3f} s a clip; {speed:.0%} of sgemm")
 
 
 def random_network() -> S3DNetwork:
