@@ -177,35 +177,51 @@ class MSRVTTMetaProcessor(ListedMetaProcessor):
             raise ConfigError(f"dup is {dup}, but must be at least 1")
         if (full_test_path is None) != (jsfusion_path is None):
             raise ConfigError("full_test_path and jsfusion_path go together; one is unset")
-        self._paths = SplitPaths(train_path, val_path, test_path)
-        self._captions = None if json_path is None else read_captions(json_path)
+        lists = _Lists(SplitPaths(train_path, val_path, test_path), json_path)
         if split == "train":
-            videos = self._videos("train")
-            if full_test_path is not None and jsfusion_path is not None:
-                tested = set(_ids(jsfusion_path))
-                videos += [video for video in _ids(full_test_path) if video not in tested]
+            more = [] if full_test_path is None else _ids(full_test_path)
+            tested = set() if jsfusion_path is None else set(_ids(jsfusion_path))
+            videos = [*lists.videos("train"), *(video for video in more if video not in tested)]
             videos = list(dict.fromkeys(videos))
-            for other in self._paths.apart_from(split).values():
-                refuse_leak("the training videos", videos, other, _ids(other))
-            self._refuse_silent(videos)
-            super().__init__([(video, video) for video in videos] * dup)
-            return
-        pairs = self._pairs(split)
-        sources = self._paths.find(split), self._paths.train
-        if sources[1] is not None:
+            lists.refuse_silent(videos)
+            examples = [(video, video) for video in videos]
+        else:
+            pairs = lists.pairs(split)
             videos = [pair.video_id for pair in pairs]
-            refuse_leak(sources[0], videos, sources[1], _ids(sources[1]))
-        said = [(pair.video_id, pair.sentence) for pair in pairs if pair.sentence is not None]
-        warn_of_shared(sources[0], said)
-        super().__init__([(pair.video_id, pair.text_id) for pair in pairs])
+            examples = [(pair.video_id, pair.text_id) for pair in pairs]
+        for other, path in lists.paths.apart_from(split).items():
+            refuse_leak(f"the split {split!r}", videos, f"{path} ({other})", _ids(path))
+        super().__init__(examples * (dup if split == "train" else 1))
 
-    def _pairs(self, split: str) -> list[Pair]:
-        path = self._paths.find(split)
+
+class _Lists:
+    """The videos and pairs of every split, from a file of its own or from the JSON."""
+
+    def __init__(self, paths: SplitPaths, json_path: Path | None) -> None:
+        self.paths, self.json_path = paths, json_path
+        self._captions = None if json_path is None else read_captions(json_path)
+
+    def videos(self, split: str) -> list[str]:
+        path = self.paths.find(split)
+        if path is not None:
+            return _ids(path)
+        if self._captions is None:
+            self.paths.of(split)
+        name = OFFICIAL[split]
+        videos = [video for video, own in self._known().split.items() if own == name]
+        if not videos:
+            raise DataError(f"{self.json_path}: no video is of the split {name!r}")
+        return videos
+
+    def pairs(self, split: str) -> list[Pair]:
+        path = self.paths.find(split)
         pairs = [] if path is None else read_pairs(path)
-        if any(pair.sentence is not None for pair in pairs):
+        said = [(pair.video_id, pair.sentence) for pair in pairs if pair.sentence is not None]
+        if said:
+            warn_of_shared(path, said)
             return pairs
-        videos = [pair.video_id for pair in pairs] or self._videos(split)
-        self._refuse_silent(videos)
+        videos = [pair.video_id for pair in pairs] or self.videos(split)
+        self.refuse_silent(videos)
         captions = self._known().sentences
         return [
             Pair(video, text_id, None)
@@ -213,27 +229,19 @@ class MSRVTTMetaProcessor(ListedMetaProcessor):
             for text_id in caption_ids(video, len(captions[video]))
         ]
 
-    def _videos(self, split: str) -> list[str]:
-        path = self._paths.find(split)
-        if path is not None:
-            return _ids(path)
-        name = OFFICIAL[split]
-        videos = [video for video, own in self._known().split.items() if own == name]
-        if not videos:
-            raise DataError(f"json_path has no video of the split {name!r}")
-        return videos
+    def refuse_silent(self, videos: Sequence[str]) -> None:
+        captions = self._known().sentences
+        silent = [video for video in videos if video not in captions]
+        if silent:
+            named = ", ".join(silent[:MOST_NAMED])
+            raise DataError(
+                f"{self.json_path}: no caption of {len(silent)} videos, such as {named}"
+            )
 
     def _known(self) -> Captions:
         if self._captions is None:
             raise ConfigError("json_path is missing: it holds the captions of these videos")
         return self._captions
-
-    def _refuse_silent(self, videos: Sequence[str]) -> None:
-        captions = self._known().sentences
-        silent = [video for video in videos if video not in captions]
-        if silent:
-            named = ", ".join(silent[:MOST_NAMED])
-            raise DataError(f"json_path has no caption of {len(silent)} videos, such as {named}")
 
 
 class MSRVTTChoiceMetaProcessor(ListedMetaProcessor):
