@@ -48,27 +48,46 @@ class Clips(NamedTuple):
     length: Int[np.ndarray, " clips"]
 
 
+class RowSpans(NamedTuple):
+    """Where the rows of videos lie.
+
+    Attributes:
+        prefixes: path of each shard, without ``_data.npy``.
+        shard: shard of each video.
+        first: its first row there.
+        length: its number of rows.
+    """
+
+    prefixes: Sequence[Path]
+    shard: Int[np.ndarray, " videos"]
+    first: Int[np.ndarray, " videos"]
+    length: Int[np.ndarray, " videos"]
+
+
 class RowGatherer:
     """Copies the rows of a batch of clips into one buffer.
 
-    A batch lives in one of a ring of buffers, and so until ``buffers`` more were gathered. Where a
-    batch had to wait for the disk, the next one is asked for ahead of its copying, all clips at
+    A batch lives in one of a ring of buffers, and so until ``buffers`` more were gathered; without
+    a ring it has memory of its own, which costs the system's time to hand it out. Where a batch had
+    to wait for the disk, the next one is asked for ahead of its copying, all clips at
     once; nothing beside the clips is read.
 
     Args:
         prefixes: path of each shard, without ``_data.npy``.
-        buffers: batches that are valid at the same time.
+        buffers: batches that are valid at the same time; None = all.
         check: refuse rows that are NaN or infinite.
     """
 
-    def __init__(self, prefixes: Sequence[Path], *, buffers: int = 3, check: bool = True) -> None:
+    def __init__(
+        self, prefixes: Sequence[Path], *, buffers: int | None = 3, check: bool = True
+    ) -> None:
         self._shards = [_MappedRows(prefix) for prefix in prefixes]
         kinds = {(str(shard.rows.dtype), shard.rows.shape[1:]) for shard in self._shards}
         if len(kinds) != 1:
             raise StoreError(f"the shards differ in type or width: {sorted(map(str, kinds))}")
         self._check = check
-        width = self._shards[0].rows.shape[1]
-        self._ring = [np.empty((0, width), self._shards[0].rows.dtype) for _ in range(buffers)]
+        self.dtype, self.width = self._shards[0].rows.dtype, self._shards[0].rows.shape[1]
+        self._ring = [np.empty((0, self.width), self.dtype) for _ in range(buffers or 0)]
         self._turn = 0
         self._waited = False
 
@@ -122,11 +141,12 @@ class RowGatherer:
         return out
 
     def _next_buffer(self, rows: int) -> Shaped[np.ndarray, "rows dim"]:
+        if not self._ring:
+            return np.empty((rows, self.width), self.dtype)
         self._turn = (self._turn + 1) % len(self._ring)
         if len(self._ring[self._turn]) < rows:
-            old = self._ring[self._turn]
             # a little more than asked for, so that batches of about the same size fit
-            self._ring[self._turn] = np.empty((rows + rows // 8, old.shape[1]), old.dtype)
+            self._ring[self._turn] = np.empty((rows + rows // 8, self.width), self.dtype)
         return self._ring[self._turn][:rows]
 
     def _refuse(self, clips: Clips) -> None:

@@ -81,7 +81,7 @@ class MultimodalDataset(Dataset[Example]):
             MMVTError: of the kind that a processor raised, naming video id and text id.
         """
         index = range(len(self))[index]
-        video_id, text_id = self.meta_processor[int(self._positions[index])]
+        video_id, text_id = self.ids_of(index)
         try:
             video_features = self.video_processor(video_id)
             clips = check_clips(self.text_processor(text_id)).scaled(self.video_processor.fps)
@@ -90,6 +90,15 @@ class MultimodalDataset(Dataset[Example]):
         except MMVTError as error:
             raise type(error)(f"video {video_id!r}, text {text_id!r}: {error}") from error
         return {**example, "video_id": video_id}
+
+    def ids_of(self, index: int) -> tuple[str, Any]:
+        """Return the (video id, text id) of an example."""
+        return self.meta_processor[int(self._positions[index])]
+
+    @property
+    def video_ids(self) -> list[str]:
+        """The video id of every example."""
+        return [self.ids_of(index)[0] for index in range(len(self))]
 
     def _find_videos(self) -> tuple[Sequence[int] | np.ndarray, list[str]]:
         count = len(self.meta_processor)

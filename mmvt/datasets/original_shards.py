@@ -7,13 +7,15 @@ a pickle that asks for anything else is refused before it gets it.
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from typing_extensions import override
 
+from mmvt.datasets.gather import RowSpans
 from mmvt.datasets.sharded_tensor import ShardedTensor, all_finite
 from mmvt.errors import StoreError
 from mmvt.processors.base import TextClips
@@ -109,6 +111,21 @@ class OriginalStore:
             raise StoreError(f"{self.folder}: there is no video {video_id!r} in {self.split}")
         return self._places[video_id]
 
+    def row_spans(self, ids: Sequence[str]) -> RowSpans:
+        """Return where the rows of videos lie.
+
+        Raises:
+            StoreError: there is no such video, or a shard is missing or damaged.
+        """
+        numbers = sorted(self._counts)
+        order = {number: place for place, number in enumerate(numbers)}
+        places = [self.place(video_id) for video_id in ids]
+        starts = [self.shard(shard).starts[at : at + 2] for shard, at in places]
+        first, stop = np.array(starts, np.int64).reshape(-1, 2).T
+        prefixes = [self.folder / f"{self.split}_{number}" for number in numbers]
+        shards = np.array([order[shard] for shard, _ in places])
+        return RowSpans(prefixes, shards, first, stop - first)
+
     def count(self, number: int) -> int:
         """Return how many videos are listed for a shard."""
         return self._counts[number]
@@ -128,6 +145,24 @@ class OriginalStore:
                 )
             self._shards[number] = tensor
         return self._shards[number]
+
+
+class CaptionArrays(NamedTuple):
+    """The captions of videos, one after another.
+
+    Attributes:
+        offsets: first caption of each video, and the number of captions at the end.
+        starts: start of each caption in seconds.
+        ends: its end.
+        tokens: the tokens of all captions.
+        token_offsets: first token of each caption, and the number of tokens at the end.
+    """
+
+    offsets: Int[np.ndarray, " videos_plus_1"]
+    starts: Float[np.ndarray, " captions"]
+    ends: Float[np.ndarray, " captions"]
+    tokens: Int[np.ndarray, " tokens"]
+    token_offsets: Int[np.ndarray, " captions_plus_1"]
 
 
 class OriginalTexts:
@@ -152,6 +187,25 @@ class OriginalTexts:
         times, tokens = self.shard(shard)
         start, end = times[position].astype(np.float64).T
         return TextClips(start, end, [row[row >= 0].tolist() for row in tokens[position]])
+
+    def arrays(self, video_ids: Sequence[str]) -> CaptionArrays:
+        """Return the captions of several videos.
+
+        Raises:
+            StoreError: as for one.
+        """
+        times, tokens = [], []
+        for video_id in video_ids:
+            shard, position = self.store.place(video_id)
+            of_video = self.shard(shard)
+            times.append(of_video[0][position])
+            tokens.append(of_video[1][position])
+        offsets = np.cumsum([0, *map(len, times)])
+        starts, ends = np.concatenate(times).astype(np.float64).T
+        padded = np.concatenate(tokens)
+        real = padded >= 0
+        counts = np.concatenate([[0], np.cumsum(real.sum(1))])
+        return CaptionArrays(offsets, starts, ends, padded[real], counts)
 
     def shard(self, number: int) -> tuple[ShardedTensor, ShardedTensor]:
         """Return the times (clips × 2) and the padded token ids (clips × words) of a shard.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, SupportsIndex
 
 import numpy as np
 from fairseq.data import FairseqDataset
 
+from mmvt.datasets.batches import ClipBatches
 from mmvt.datasets.multimodal import MultimodalDataset, collate
 
 
@@ -16,14 +17,16 @@ class FairseqMultimodalDataset(FairseqDataset):
 
     Args:
         dataset: what to serve.
+        clips: makes whole batches of it at once; None = examples are made one by one.
 
     Attributes:
         batches: those of the epoch, the shares of all workers in turn; None = the examples as they
             come, cut by fairseq.
     """
 
-    def __init__(self, dataset: MultimodalDataset) -> None:
+    def __init__(self, dataset: MultimodalDataset, clips: ClipBatches | None = None) -> None:
         self.dataset = dataset
+        self._clips = clips
         self.batches: list[np.ndarray] | None = None
 
     @property
@@ -41,8 +44,16 @@ class FairseqMultimodalDataset(FairseqDataset):
     def __getitem__(self, index: SupportsIndex) -> dict[str, Any]:
         return self.dataset[int(index)]
 
+    def __getitems__(self, indices: Iterable[SupportsIndex]) -> list[dict[str, Any]]:
+        """Return examples, or all of them as one batch; torch's loaders ask for this first."""
+        if self._clips is not None:
+            return [self._clips(np.array([int(index) for index in indices], np.int64))]
+        return [self.dataset[int(index)] for index in indices]
+
     def collater(self, samples: list[dict[str, Any]]) -> dict[str, Any]:
         """Return a batch; fairseq asks for an empty one where a worker has nothing to do."""
+        if len(samples) == 1 and "video_rows" in samples[0]:
+            return samples[0]  # a whole batch
         return collate(samples) if samples else {}
 
     def ordered_indices(self) -> np.ndarray:

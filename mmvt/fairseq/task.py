@@ -14,7 +14,9 @@ from fairseq.tasks import FairseqTask, register_task
 from omegaconf import MISSING, DictConfig
 
 from mmvt.config.recipe import Recipe
+from mmvt.datasets.batches import ClipBatches
 from mmvt.fairseq.dataset import FairseqMultimodalDataset
+from mmvt.tasks.task import Task
 
 
 @dataclass
@@ -43,7 +45,11 @@ class FairseqMultimodalTask(FairseqTask):
     def load_dataset(self, split: str, *_: Any, **__: Any) -> None:
         """Load a split once; fairseq asks again every epoch."""
         if split not in self.datasets:
-            self.datasets[split] = FairseqMultimodalDataset(self.recipe.dataset(split))
+            dataset = self.recipe.dataset(split)
+            # a task that arranges the examples of a video in its own way needs them apart
+            plain = type(self.task).flatten is Task.flatten
+            clips = ClipBatches.of(dataset) if plain else None
+            self.datasets[split] = FairseqMultimodalDataset(dataset, clips)
 
     def get_batch_iterator(self, *args: Any, **kwargs: Any) -> EpochBatchIterator:
         """Return an iterator over the batches of a dataset that keeps to their order."""

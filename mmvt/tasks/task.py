@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from mmvt.datasets.batches import unpacked
 from mmvt.datasets.multimodal import MultimodalDataset
 from mmvt.losses.base import Loss
 from mmvt.models.base import consumed_ports
@@ -93,7 +94,8 @@ class Task:
             loss: what is trained for.
             batch: the wire keys, and ids as lists.
         """
-        flat = self.flatten({**batch, **video_keys(batch)})
+        padded = unpacked(batch)
+        flat = self.flatten({**padded, **video_keys(padded)})
         outputs = model(**{key: value for key, value in flat.items() if isinstance(value, Tensor)})
         values = {**flat, **outputs}
         required, optional = consumed_ports(loss)

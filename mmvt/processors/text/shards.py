@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from typing_extensions import override
 
-from mmvt.datasets.original_shards import OriginalStore, OriginalTexts
+from mmvt.datasets.original_shards import CaptionArrays, OriginalStore, OriginalTexts
 from mmvt.errors import DataError, StoreError
 from mmvt.processors.base import TextClips, TextProcessor
 
@@ -34,3 +35,7 @@ class ShardedTextProcessor(TextProcessor):
         except StoreError as error:
             raise DataError(f"no captions: {error}") from error
         return self._texts[text_id]
+
+    def caption_arrays(self, text_ids: Sequence[Any]) -> CaptionArrays:
+        """Return the captions of several videos at once."""
+        return self._texts.arrays(text_ids)

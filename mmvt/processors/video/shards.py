@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from typing_extensions import override
 
+from mmvt.datasets.gather import RowSpans
 from mmvt.datasets.original_shards import OriginalStore
 from mmvt.processors.base import VideoProcessor
 
@@ -30,3 +32,7 @@ class ShardedVideoProcessor(VideoProcessor):
     @override
     def __call__(self, video_id: str) -> Float[np.ndarray, "steps dim"]:
         return self.store[video_id]
+
+    def row_spans(self, ids: Sequence[str]) -> RowSpans:
+        """Return where the rows of videos lie."""
+        return self.store.row_spans(ids)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 from typing_extensions import override
 
+from mmvt.datasets.gather import RowSpans
 from mmvt.datasets.store import FeatureStore
 from mmvt.processors.base import VideoProcessor
 
@@ -37,6 +39,17 @@ class StoreVideoProcessor(VideoProcessor):
 
     def __contains__(self, video_id: str) -> bool:
         return video_id in self.store
+
+    def row_spans(self, ids: Sequence[str]) -> RowSpans | None:
+        """Return where the rows of videos lie; None where a step is a grid of rows."""
+        store = self.store
+        if store.manifest.grid != 1:
+            return None
+        places = [store.place(video_id) for video_id in ids]
+        starts = [store.shard(shard).rows.starts[at : at + 2] for shard, at in places]
+        first, stop = np.array(starts, np.int64).reshape(-1, 2).T
+        prefixes = [store.folder / shard.name for shard in store.manifest.shards]
+        return RowSpans(prefixes, np.array([shard for shard, _ in places]), first, stop - first)
 
     @override
     def __call__(self, video_id: str) -> Float[np.ndarray, "steps *grid dim"]:
