@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mmvt.errors import CheckpointError, MissingWeightsError
-from mmvt.features.weights import WEIGHTS, weight_file
+from mmvt.features.weights import WEIGHTS, kept_file, weight_file
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -78,3 +78,18 @@ def test_a_file_missing_from_its_package_is_named(
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(MissingWeightsError, match=r"vocab\.txt is missing; run: python -m"):
         weight_file("minilm")
+
+
+def test_weights_that_are_kept_by_hand_are_found_there_or_at_their_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    message = r"pretrained_models/w\.pth is missing; .* put the file of https://a\.b/w there"
+    with pytest.raises(MissingWeightsError, match=message):
+        kept_file("w.pth", "https://a.b/w")
+    (tmp_path / "w.pth").touch()
+    assert kept_file("w.pth", "https://a.b/w") == Path("w.pth")
+    assert kept_file(str(tmp_path / "w.pth"), "https://a.b/w") == tmp_path / "w.pth"
+    (tmp_path / "pretrained_models").mkdir()
+    (tmp_path / "pretrained_models" / "w.pth").touch()
+    assert kept_file("w.pth", "https://a.b/w") == Path("pretrained_models/w.pth")
