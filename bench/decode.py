@@ -3,8 +3,8 @@
     python -m bench.decode [--folder DIR] [--seconds 20]
 
 The baseline is a re-statement: the ffmpeg command line, with its defaults, decodes, scales and
-crops a whole video to a pipe, whose bytes become one array of float32. Where there is no ffmpeg command,
-G6 cannot be measured, and the benchmark fails saying so.
+crops a whole video to a pipe, whose bytes become one array of float32. Where there is no ffmpeg
+command, G6 cannot be measured, and the benchmark fails saying so.
 """
 
 from __future__ import annotations
