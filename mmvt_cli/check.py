@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mmvt.errors import ConfigError, MMVTError
 from mmvt_cli._cli import cli_errors
 
 if TYPE_CHECKING:
-    from mmvt.config.plan import Plan
     from mmvt.config.project import TaskFile
-    from mmvt.config.recipe import Recipe
 
 EXAMPLES = """\
 examples:
   mmvt check                               every YAML under projects/
   mmvt check projects/pretrain.yaml        one project
 """
-TINY_BERT = {
-    "hidden_size": 32,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 64,
-}
 
 
 @cli_errors
@@ -52,7 +45,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def all_projects() -> list[Path]:
-    """Return every YAML under ``projects/`` but expansions, whose project is there too.
+    """Return every YAML under ``projects/`` that is a project or a task.
+
+    Left out are expansions, whose project is there too, and parts of tasks: what is included by
+    another YAML and names no head.
 
     Raises:
         ConfigError: there is none.
@@ -62,7 +58,31 @@ def all_projects() -> list[Path]:
     found = [path for path in sorted(Path("projects").rglob("*.yaml")) if not is_generated(path)]
     if not found:
         raise ConfigError("there is no YAML under projects/; name one, or see mmvt init --help")
-    return found
+    included = {name for path in found for name in _includes(path)}
+    return [path for path in found if path.resolve() not in included or _names_head(path)]
+
+
+def _includes(path: Path) -> set[Path]:
+    """Return the files that a YAML includes; none if it cannot be read."""
+    from mmvt.config.yaml_file import read_yaml
+
+    try:
+        value = read_yaml(path).data.get("includes")
+    except ConfigError:
+        return set()
+    names = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+    folders = (path.parent, Path())
+    return {(folder / name).resolve() for name in names if name for folder in folders}
+
+
+def _names_head(path: Path) -> bool:
+    from mmvt.config.compose import compose
+
+    try:
+        layer = compose(path)
+    except ConfigError:
+        return True
+    return bool({"head", "task_group"} & layer.data.keys())
 
 
 def check(path: Path, *, trust_code: bool = False) -> Iterator[tuple[str, MMVTError | None]]:
@@ -85,53 +105,27 @@ def check(path: Path, *, trust_code: bool = False) -> Iterator[tuple[str, MMVTEr
 
 
 def build_tiny(task: TaskFile) -> None:
-    """Build all parts of a task but its data, and run one small batch forward and backward.
+    """Build all parts of a task but its data, and make an example or two of made-up data.
+
+    A task that trains (it has ``fairseq.optimization``) then runs them forward and backward.
 
     Raises:
         MMVTError: the YAML is wrong, or its parts do not fit together.
     """
     from mmvt.config.recipe import Recipe
+    from mmvt_cli.standin import make_batch, shrink
 
     recipe = Recipe.from_layer(task.path, task.layer)
-    _shrink(recipe.plans["trunk"])
-    model = recipe.model()
-    loss, _ = recipe.task().compute(model, recipe.loss(), _random_batch(recipe))
-    loss.backward()
+    with tempfile.TemporaryDirectory(prefix="mmvt-check-") as folder:
+        shrink(recipe, Path(folder))
+        batch = make_batch(recipe)
+        model = recipe.model()
+        criterion = recipe.loss()
+    if "optimization" in recipe.fairseq:
+        loss, _ = recipe.task().compute(model, criterion, batch)
+        loss.backward()
     recipe.predictor()
     recipe.metric()
-
-
-def _shrink(plan: Plan) -> None:
-    from mmvt.config.fields import fields_of
-
-    names = {item.name for item in fields_of(plan.cls)}
-    small = {"pretrained": False, "bert_config": TINY_BERT, "num_hidden_video_layers": 1}
-    plan.values |= {name: value for name, value in small.items() if name in names}
-    if "bert_config" in names:
-        plan.values["bert_name"] = None
-
-
-def _random_batch(recipe: Recipe, size: int = 2) -> dict[str, Any]:
-    """Return wire keys of the shapes that the recipe's layout and video encoder name."""
-    import torch
-
-    layout = recipe.plans["dataset"].values["aligner"].values["layout"].values
-    encoder = recipe.encoders["video"].values if "video" in recipe.encoders else {}
-    steps, words = layout["max_video_len"], layout["max_len"] - layout["max_video_len"]
-    rows = (encoder.get("grid", 1) ** 2,) if encoder.get("grid", 1) > 1 else ()
-    copies = recipe.task().subsampling
-    lead = (size, copies) if copies > 1 else (size,)
-    generator = torch.Generator().manual_seed(0)
-    caps = torch.randint(104, 1000, (*lead, words), generator=generator)
-    caps[..., 0], caps[..., 1], caps[..., -1] = 101, 102, 102
-    width = encoder.get("input_dim", 512)
-    return {
-        "vfeats": torch.rand(*lead, steps, *rows, width, generator=generator),
-        "vmasks": torch.ones(*lead, steps, dtype=torch.bool),
-        "caps": caps,
-        "cmasks": torch.ones(*lead, words, dtype=torch.bool),
-        "video_id": [str(i) for i in range(size)],
-    }
 
 
 if __name__ == "__main__":

@@ -113,7 +113,8 @@ class _Composer:
     def find(self, name: str, source: YamlFile, where: str) -> Path:
         """Return the file that ``source`` includes as ``name``."""
         packaged = TEMPLATES / name.removeprefix("projects/")
-        candidates = [source.path.parent / name, Path(name), packaged]
+        beside = Path(os.path.normpath(source.path.parent / name))
+        candidates = [beside, Path(name), packaged]
         found = next((path for path in candidates if path.is_file()), None)
         if found is None:
             hint = did_you_mean_file(name, [place.parent for place in candidates])

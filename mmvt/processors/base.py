@@ -160,6 +160,14 @@ class Aligner(ABC):
 
     produces: ClassVar[tuple[str, ...]] = ()
 
+    def example_clips(self) -> TextClips | None:
+        """Return captions to try the aligner with, as ``mmvt check`` does; times are in steps.
+
+        Only an aligner that needs labels of a kind of its own has to say; for all others, None,
+        captions are made up.
+        """
+        return None
+
     @abstractmethod
     def __call__(
         self,

@@ -70,3 +70,106 @@ def test_a_folder_without_projects_is_an_error(
     monkeypatch.chdir(tmp_path)
     assert main([]) == 2
     assert "there is no YAML under projects/" in capsys.readouterr().err
+
+
+OWN = '''\
+from dataclasses import dataclass
+
+import numpy as np
+
+from mmvt.errors import DataError
+from mmvt.processors.aligners.pair import PairAligner
+from mmvt.processors.base import TextClips
+
+
+@dataclass(frozen=True)
+class Moods(TextClips):
+    mood: int
+
+
+class MoodAligner(PairAligner):
+    """Pairs of a mood."""
+
+    def example_clips(self):
+        return Moods(np.array([0.0]), np.array([2.0]), [[6, 7]], mood=1)
+
+    def __call__(self, video_id, video_features, clips, rng):
+        if not isinstance(clips, Moods):
+            raise DataError("there is no mood")
+        return super().__call__(video_id, video_features, clips, rng)
+'''
+UNSET = "sampled_min_len: null, sampled_max_len: null"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        f"dataset: {{aligner: MILNCEAligner, {UNSET}}}\ntask: MILNCETask\nloss: MILNCE\n",
+        (
+            "dataset: {aligner: MFMMLMAligner, subsampling: 2}\ntask: PairTask\nhead: MTMHead\n"
+            "trunk: {name: JointTrunk, pretrained: true, num_iso_layer: null}\n"
+        ),
+        (
+            "dataset: {aligner: OverlappedAligner, subsampling: 3}\ntrunk: {name: JointTrunk, "
+            "num_iso_layer: 12}\ntask: RetrievalTask\n"
+        ),
+        f"dataset: {{aligner: {{name: SampledAligner, sampler: CaptionSampler}}, {UNSET}}}\n",
+    ],
+    ids=["milnce", "masked", "retrieval", "captions"],
+)
+def test_an_example_is_made_by_the_tasks_own_aligner(
+    project: Path, changes: str, capsys: pytest.CaptureFixture[str]
+):
+    Path("projects/other.yaml").write_text(f"includes: task/tiny.yaml\n{changes}")
+    assert main(["projects/other.yaml"]) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("aligner", "unset"),
+    [
+        ("MultipleChoiceAligner", UNSET),
+        ("MomentAligner", UNSET),
+        ("SegmentationAligner", f"{UNSET}, sliding_window: 4, sliding_window_size: 8"),
+        ("StepLocalizationAligner", f"{UNSET}, sliding_window: 4, sliding_window_size: 8"),
+    ],
+)
+def test_labels_of_every_kind_are_made_up(
+    project: Path, aligner: str, unset: str, capsys: pytest.CaptureFixture[str]
+):
+    # one video a batch, which is not trained with
+    Path("projects/other.yaml").write_text(
+        f"includes: task/tiny.yaml\ndataset: {{aligner: {aligner}, {unset}}}\n"
+        "fairseq: {optimization: null, dataset: {batch_size: 1}}\n"
+    )
+    assert main(["projects/other.yaml"]) == 0, capsys.readouterr().err
+
+
+def test_an_aligner_with_labels_of_its_own_kind_says_what_they_are(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    Path("projects/own.py").write_text(OWN)
+    own = Path("projects/own.yaml")
+    own.write_text(
+        f"includes: task/tiny.yaml\nplugins: [own.py]\ndataset: {{aligner: MoodAligner, {UNSET}}}\n"
+    )
+    assert main([str(own)]) == 0, capsys.readouterr().err
+    Path("projects/own.py").write_text(OWN.replace("example_clips", "nothing"))
+    own.with_name("own2.py").write_text(OWN.replace("example_clips", "nothing"))
+    own.write_text(own.read_text().replace("own.py", "own2.py"))
+    assert main([str(own)]) == 2
+    assert "there is no mood" in capsys.readouterr().err
+
+
+def test_parts_that_others_include_are_no_tasks_unless_they_name_a_head(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    Path("projects/task/part.yaml").write_text("dataset: {bert_name: x}\n")
+    Path("projects/task/whole.yaml").write_text("includes: [part.yaml, tiny.yaml]\n")
+    main([])
+    printed = capsys.readouterr().out
+    assert "part.yaml" not in printed
+    assert "projects/task/whole.yaml" in printed
+    assert "ok      projects/task/tiny.yaml" in printed
+    Path("projects/task/whole.yaml").unlink()
+    main([])
+    assert "FAILED  projects/task/part.yaml" in capsys.readouterr().out
