@@ -9,7 +9,7 @@ import logging
 import math
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -164,14 +164,11 @@ def read_text(path: Path) -> str:
         raw = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    problems = []
-    for number, line in enumerate(raw.split(b"\n"), start=1):
-        try:
-            line.decode()
-        except UnicodeDecodeError as error:
-            problems.append(f"{path}:{number}: byte {error.start + 1} is not UTF-8")
-    refuse(problems)
-    return raw.decode("utf-8-sig")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        refuse(list(_bytes_astray(path, raw)))
+        raise
 
 
 def read_json(path: Path) -> Any:
@@ -190,18 +187,16 @@ def read_json_lines(path: Path, problems: list[str]) -> list[Record]:
         DataError: it cannot be read.
     """
     records = []
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
-        where = f"{path}:{number}"
-        if line.strip():
-            try:
-                value = _parsed(line, where)
-            except DataError as error:
-                problems.append(str(error))
-                continue
-            if isinstance(value, dict):
-                records.append(Record(where, value, problems))
-            else:
-                problems.append(f"{where}: is no mapping of keys and values")
+    for where, line in read_lines(path):
+        try:
+            value = _parsed(line, where)
+        except DataError as error:
+            problems.append(str(error))
+            continue
+        if isinstance(value, dict):
+            records.append(Record(where, value, problems))
+        else:
+            problems.append(f"{where}: is no mapping of keys and values")
     return records
 
 
@@ -211,7 +206,8 @@ def read_lines(path: Path) -> list[tuple[str, str]]:
     Raises:
         DataError: it cannot be read.
     """
-    lines = enumerate(read_text(path).splitlines(), start=1)
+    # str.splitlines would also end a line inside a JSON text
+    lines = enumerate(read_text(path).split("\n"), start=1)
     return [(f"{path}:{number}", line.strip()) for number, line in lines if line.strip()]
 
 
@@ -341,6 +337,14 @@ def warn_of_shared(source: object, texts: Iterable[tuple[str, str]]) -> None:
             len(shared),
             shared[0],
         )
+
+
+def _bytes_astray(path: Path, raw: bytes) -> Iterator[str]:
+    for number, line in enumerate(raw.split(b"\n"), start=1):
+        try:
+            line.decode()
+        except UnicodeDecodeError as error:
+            yield f"{path}:{number}: byte {error.start + 1} is not UTF-8"
 
 
 def _number(value: Any) -> float | None:

@@ -1,7 +1,8 @@
 """The caption file of one's own data: a CSV with the header ``video,caption[,start,end][,split]``.
 
-``video`` is a file name relative to the folder of videos and becomes the video id; ``start`` and
-``end`` are seconds, and an empty cell means the start or the end of the video.
+A file that ends in ``.jsonl`` has a JSON mapping with these keys a line instead. ``video`` is a
+file name relative to the folder of videos and becomes the video id; ``start`` and ``end`` are
+seconds. An empty cell, or a key that is absent or null, means the start or the end of the video.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ from pathlib import Path
 
 from mmvt.errors import DataError, did_you_mean, nearest
 from mmvt.ids import check_id
+from mmvt.processors.annotations import clean, read_json_lines, read_text, refuse
 
 SPLITS = ("train", "valid", "test")
 _REQUIRED = ("video", "caption")
 _OPTIONAL = ("start", "end", "split")
-_MOST_PROBLEMS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +52,17 @@ def read_captions(path: Path) -> dict[str, list[Caption]]:
         DataError: naming file and line of all that is wrong with the file.
     """
     problems: list[str] = []
-    captions = list(_rows(path, problems))
+    rows = _json_rows if path.suffix == ".jsonl" else _rows
+    captions = []
+    for line, cells in rows(path, problems):
+        found, caption = _parsed(cells, line)
+        problems += [f"{path}:{line}: {problem}" for problem in found]
+        captions.append(caption)
     problems += _twins(path, captions)
     problems += _leaks(path, captions)
     if not captions and not problems:
         problems.append(f"{path}: holds no caption")
-    if problems:
-        raise DataError(_summary(problems))
+    refuse(problems)
     videos: dict[str, list[Caption]] = defaultdict(list)
     for caption in captions:
         videos[caption.video_id].append(caption)
@@ -91,8 +95,9 @@ def caption_id(video_id: str, number: int) -> str:
     return f"{video_id}#{number}"
 
 
-def _rows(path: Path, problems: list[str]) -> Iterator[Caption]:
-    reader = csv.reader(io.StringIO(_decoded(path, problems), newline=""), strict=True)
+def _rows(path: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield (line, cells by column) of the rows that have all that is needed."""
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
     columns: list[str] | None = None
     line = 1
     try:
@@ -100,45 +105,50 @@ def _rows(path: Path, problems: list[str]) -> Iterator[Caption]:
             where, line = line, reader.line_num + 1
             if columns is None:
                 columns = [cell.strip() for cell in cells]
-                problems += _column_problems(path, columns)
+                problems += _column_problems(f"{path}:1", columns)
             elif len(cells) not in (0, len(columns)):
                 problems.append(f"{path}:{where}: {len(cells)} cells, but {len(columns)} columns")
             elif cells and set(_REQUIRED) <= set(columns):
-                row = dict(zip(columns, cells, strict=True))
-                found, caption = _parsed(row, where)
-                problems += [f"{path}:{where}: {problem}" for problem in found]
-                yield caption
+                yield where, dict(zip(columns, cells, strict=True))
     except csv.Error as error:
         problems.append(f"{path}:{line}: not valid CSV: {error}")
 
 
-def _decoded(path: Path, problems: list[str]) -> str:
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    for number, line in enumerate(raw.split(b"\n"), start=1):
-        try:
-            line.decode()
-        except UnicodeDecodeError as error:
-            problems.append(f"{path}:{number}: byte {error.start + 1} is not UTF-8")
-    return raw.decode("utf-8-sig", errors="replace")
+def _json_rows(path: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    for record in read_json_lines(path, problems):
+        found = list(_column_problems(record.where, list(record.content)))
+        cells = {}
+        for key in (*_REQUIRED, *_OPTIONAL):
+            value = record.content.get(key)
+            number = key in ("start", "end") and type(value) in (int, float)
+            if not (number or value is None or isinstance(value, str)):
+                found.append(f"{record.where}: {key} {value!r} is no {_kind(key)}")
+            elif value is not None:
+                cells[key] = str(value)
+        problems += found
+        if not found:
+            # what is null is as empty as a cell
+            yield int(record.where.rpartition(":")[2]), dict.fromkeys(_REQUIRED, "") | cells
 
 
-def _column_problems(path: Path, columns: list[str]) -> Iterator[str]:
+def _kind(key: str) -> str:
+    return "time in seconds" if key in ("start", "end") else "text"
+
+
+def _column_problems(where: str, columns: list[str]) -> Iterator[str]:
     unknown = [column for column in columns if column not in (*_REQUIRED, *_OPTIONAL)]
     for column in _REQUIRED:
         if column not in columns:
             near = nearest(column, unknown)
             hint = f"is it {near}?" if near else f"found {', '.join(columns)}"
-            yield f"{path}:1: no column {column!r}; {hint}"
+            yield f"{where}: no column {column!r}; {hint}"
     absent = [column for column in _OPTIONAL if column not in columns]
     for column in unknown:
         # other columns are the user's own, but a misspelt one would be lost without a word
         if hint := did_you_mean(column, absent):
-            yield f"{path}:1: unknown column {column!r}{hint}"
+            yield f"{where}: unknown column {column!r}{hint}"
     for column in sorted({column for column in columns if columns.count(column) > 1}):
-        yield f"{path}:1: column {column!r} is there twice"
+        yield f"{where}: column {column!r} is there twice"
 
 
 def _parsed(row: Mapping[str, str], line: int) -> tuple[list[str], Caption]:
@@ -148,7 +158,7 @@ def _parsed(row: Mapping[str, str], line: int) -> tuple[list[str], Caption]:
         video = check_id(video)
     except DataError as error:
         problems.append(str(error))
-    text = " ".join(unicodedata.normalize("NFC", row["caption"]).split())
+    text = clean(row["caption"])
     if not text:
         problems.append("the caption is empty")
     start = _seconds(row, "start", 0.0, problems)
@@ -193,9 +203,3 @@ def _leaks(path: Path, captions: Iterable[Caption]) -> Iterator[str]:
                 f"{path}:{row.line}: video {row.video_id!r} is in the split {row.split!r}, "
                 f"but in {other.split!r} on line {other.line}"
             )
-
-
-def _summary(problems: list[str]) -> str:
-    left = len(problems) - _MOST_PROBLEMS
-    more = [f"... and {left} more problems"] if left > 0 else []
-    return "\n".join([*problems[:_MOST_PROBLEMS], *more])

@@ -152,3 +152,40 @@ def test_a_video_named_like_a_caption_is_refused(csv: Writer) -> None:
     videos = read_captions(csv("video,caption\na,x\na#1,y\n"))
     with pytest.raises(DataError, match="'a#1' has the name of caption 1 of the video 'a'"):
         text_ids(videos)
+
+
+def test_lines_of_json_are_captions_too(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(
+        '{"video": "a.mp4", "caption": "later", "start": 2, "end": 3.5, "split": "train"}\n\n'
+        '{"video": "a.mp4", "caption": "whole\\n", "end": null, "split": "train", "note": 7}\n'
+    )
+    rows = read_captions(path)["a.mp4"]
+    assert [(row.text, row.start, row.end, row.split, row.line) for row in rows] == [
+        ("whole", 0, math.inf, "train", 3),
+        ("later", 2, 3.5, "train", 1),
+    ]
+
+
+def test_all_problems_of_lines_of_json_are_reported_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(
+        '{"video": "a", "captoin": "b"}\n{"video": 5, "caption": "b", "start": true}\n["a"]\n{\n'
+        '{"video": "a", "caption": null, "start": 2, "end": 1}\n{"video": "a", "caption": "b"}\n'
+        '{"video": "a", "caption": "b", "split": 2}\n{"video": "a", "caption": "b"}\n'
+    )
+    problems = problems_of(path)
+    assert problems[:2] == [
+        "FILE:3: is no mapping of keys and values",
+        "FILE:4: not valid JSON: Expecting property name enclosed in double quotes: line 1 column "
+        "2 (char 1)",
+    ]
+    assert problems[2:] == [
+        "FILE:1: no column 'caption'; is it captoin?",
+        "FILE:2: video 5 is no text",
+        "FILE:2: start True is no time in seconds",
+        "FILE:5: the caption is empty",
+        "FILE:5: end 1 is not after start 2",
+        "FILE:7: split 2 is no text",
+        "FILE:8: the same row as line 6",
+    ]

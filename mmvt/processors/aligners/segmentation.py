@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float
 from typing_extensions import override
 
-from mmvt.processors.masking import IGNORED
 from mmvt.processors.aligners.windows import Windows
 from mmvt.processors.base import Aligner, Layout, TextClips
 from mmvt.processors.labels import SpanClips, labelled
+from mmvt.processors.masking import IGNORED
 
 
 class SegmentationAligner(Aligner):

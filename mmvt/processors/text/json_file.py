@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +9,7 @@ import numpy as np
 from typing_extensions import override
 
 from mmvt.errors import DataError
+from mmvt.processors.annotations import read_json
 from mmvt.processors.base import TextClips, TextProcessor
 from mmvt.processors.text.dedup import TimedText, tidy, video_generator, without_repeats
 from mmvt.processors.text.tokenizer import load_tokenizer
@@ -76,28 +76,10 @@ def read_json_captions(path: Path) -> dict[str, Any]:
         DataError: the file is missing, is no UTF-8 or JSON, is no mapping of videos, or holds a
             video twice.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        videos = json.loads(text, object_pairs_hook=_once)
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: byte {error.start + 1} is not UTF-8") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not valid JSON: {error}") from error
+    videos = read_json(path)
     if not isinstance(videos, dict):
         raise DataError(f"{path}: is no mapping from video ids to captions")
     return videos
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    mapping = dict(pairs)
-    if len(mapping) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise DataError(f"{next(key for key in keys if keys.count(key) > 1)!r} is there twice")
-    return mapping
 
 
 def _timed(lists: Any) -> list[TimedText]:

@@ -84,7 +84,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, tiny_bert: str) -> 
         JSONTextProcessor(annotations=tmp_path / "gone.json", bert_name=tiny_bert)
     path = tmp_path / "latin.json"
     path.write_bytes(b'{"v\xe9": {}}')
-    with pytest.raises(DataError, match=r"latin.json: byte 4 is not UTF-8"):
+    with pytest.raises(DataError, match=r"latin.json:1: byte 4 is not UTF-8"):
         JSONTextProcessor(annotations=path, bert_name=tiny_bert)
 
 
