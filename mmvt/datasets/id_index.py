@@ -6,11 +6,11 @@ the id behind each. A hash is only a hint: the caller compares the id itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import xxhash
-from jaxtyping import UInt64
+from jaxtyping import Int64, UInt64
 
 
 def hash_id(video_id: str) -> int:
@@ -38,3 +38,17 @@ def candidates(index: UInt64[np.ndarray, "2 ids"], video_id: str) -> Iterator[in
     while position < index.shape[1] and index[0, position] == wanted:
         yield int(index[1, position])
         position += 1
+
+
+def first_candidates(
+    index: UInt64[np.ndarray, "2 ids"], video_ids: Sequence[str]
+) -> Int64[np.ndarray, " videos"]:
+    """Return the first number of the hash of each id, -1 where there is none."""
+    wanted = np.fromiter(map(hash_id, video_ids), np.uint64, len(video_ids))
+    numbers = np.full(len(wanted), -1, np.int64)
+    if index.shape[1]:
+        order = np.argsort(wanted)  # neighbours are looked for in the same pages
+        at = np.minimum(np.searchsorted(index[0], wanted[order]), index.shape[1] - 1)
+        found = index[0][at] == wanted[order]
+        numbers[order[found]] = index[1][at[found]]
+    return numbers

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Container, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -23,6 +24,14 @@ from mmvt.processors.base import (
 from mmvt.seeding import generator
 
 logger = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class ContainsMany(Protocol):
+    """A video processor that looks up the ids of a whole data set at once."""
+
+    def contains(self, video_ids: Sequence[str]) -> Bool[np.ndarray, " videos"]:
+        """Return for each id whether there are features of the video."""
 
 
 class MultimodalDataset(Dataset[Example]):
@@ -105,11 +114,13 @@ class MultimodalDataset(Dataset[Example]):
         if not isinstance(self.video_processor, Container):
             return range(count), []
         ids = [self.meta_processor[index][0] for index in range(count)]
-        missing = list(dict.fromkeys(video for video in ids if video not in self.video_processor))
-        if not missing:
+        if isinstance(self.video_processor, ContainsMany):
+            found = self.video_processor.contains(ids)
+        else:
+            found = np.array([video in self.video_processor for video in ids], bool)
+        if found.all():
             return range(count), []
-        gone = set(missing)
-        return np.array([index for index in range(count) if ids[index] not in gone]), missing
+        return np.flatnonzero(found), list(dict.fromkeys(ids[i] for i in np.flatnonzero(~found)))
 
     def _report_missing(self, allow_missing: bool) -> None:
         count = len(self.meta_processor)

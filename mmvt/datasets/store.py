@@ -8,17 +8,17 @@ from __future__ import annotations
 import bisect
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, overload
 
 import numpy as np
 import xxhash
-from jaxtyping import Float, Float64, UInt64
+from jaxtyping import Bool, Float, Float64, Int64, UInt64
 from typing_extensions import override
 
-from mmvt.datasets.id_index import candidates
+from mmvt.datasets.id_index import candidates, first_candidates
 from mmvt.datasets.manifest import FileInfo, Manifest, Shard, read_manifest
 from mmvt.datasets.sharded_tensor import ShardedTensor, all_finite, map_array
 from mmvt.errors import StoreError
@@ -93,14 +93,17 @@ class FeatureStore:
         return self.shard(shard).times_at(position)
 
     def metadata(self, video_id: str) -> dict[str, Any]:
-        """Return ``duration`` in seconds, ``source`` and number of ``steps`` of a video.
+        """Return what is known of a video.
+
+        That is its ``duration`` in seconds, its ``source``, the number of its ``steps``, how many
+        of them are of the video and no padding (``n_valid``), and steps a second (``fps``).
 
         Raises:
             StoreError: as for the features.
         """
         shard, position = self.place(video_id)
         data: dict[str, Any] = json.loads(self.shard(shard).item(position)[1])
-        return data
+        return {"n_valid": data["steps"], **data, "fps": self.manifest.fps}
 
     @property
     def ids(self) -> Sequence[str]:
@@ -118,6 +121,28 @@ class FeatureStore:
         if number is None:
             raise StoreError(f"{self.folder}: there is no video {check_id(video_id)!r}")
         return self.place_of(number)
+
+    def places(
+        self, video_ids: Sequence[str]
+    ) -> tuple[Int64[np.ndarray, " videos"], Int64[np.ndarray, " videos"]]:
+        """Return the numbers of the shards of videos, and the positions in them.
+
+        Raises:
+            StoreError: there is no such video; the first ten are named.
+        """
+        numbers = self._numbers(video_ids)
+        if absent := [video_ids[at] for at in np.flatnonzero(numbers < 0)[:10]]:
+            named = ", ".join(map(repr, absent))
+            raise StoreError(f"{self.folder}: {(numbers < 0).sum()} videos are not there: {named}")
+        return self._places(numbers)
+
+    def contains(self, video_ids: Sequence[str]) -> Bool[np.ndarray, " videos"]:
+        """Return for each id whether there is such a video.
+
+        Raises:
+            StoreError: a shard is damaged.
+        """
+        return self._numbers(video_ids) >= 0
 
     def place_of(self, number: int) -> tuple[int, int]:
         """Return the (number of the shard, position in it) of the video of a number."""
@@ -142,8 +167,11 @@ class FeatureStore:
         """
         self.manifest.require(self.folder, **options)
 
-    def verify(self) -> None:
-        """Compare every byte with the checksums.
+    def verify(self, on_bytes: Callable[[int], None] = lambda size: None) -> None:
+        """Compare every byte with the checksums, and look for numbers that are not finite.
+
+        Args:
+            on_bytes: called with the number of bytes of each block of rows that was compared.
 
         Raises:
             StoreError: naming every damaged file, and where it is damaged.
@@ -154,12 +182,47 @@ class FeatureStore:
             if info.xxh3 is not None and FileInfo.of(self.folder / name) != info
         ]
         problems = [f"{path}: its checksum is wrong" for path in damaged]
-        for shard in self.manifest.shards:
+        for number, shard in enumerate(self.manifest.shards):
             sums = self.folder / f"{shard.name}_sums.npy"
             if str(sums) not in damaged:
-                problems += _damage(self.folder / f"{shard.name}_data.npy", map_array(sums))
+                data = self.folder / f"{shard.name}_data.npy"
+                problems += _damage(data, map_array(sums), on_bytes)
+            if not any(path.startswith(f"{self.folder / shard.name}_") for path in damaged):
+                problems += self._unusable(number)
         if problems:
             raise StoreError("\n".join(problems))
+
+    def _unusable(self, number: int) -> Iterator[str]:
+        """Say what is wrong with a shard whose small files are whole."""
+        try:
+            yield from self.shard(number).not_finite()
+        except StoreError as error:
+            yield str(error)
+
+    def _numbers(self, video_ids: Sequence[str]) -> Int64[np.ndarray, " videos"]:
+        """Return the numbers of videos, -1 where there is none."""
+        names = [composed(video_id) for video_id in video_ids]
+        numbers = first_candidates(self.index, names)
+        shards, positions = self._places(numbers)
+        order = np.argsort(shards, kind="stable")[np.count_nonzero(numbers < 0) :]
+        borders = np.flatnonzero(np.diff(shards[order], prepend=-1, append=-1))
+        for first, last in itertools.pairwise(borders if len(order) else []):
+            some = order[first:last]
+            encoded = [names[at].encode("utf-8", "surrogatepass") for at in some]
+            same = self.shard(int(shards[some[0]])).are_at(encoded, positions[some].tolist())
+            for at in some[~np.array(same)].tolist():
+                # another id of the same hash comes first, or there is no such id
+                number = self._number(names[at])
+                numbers[at] = -1 if number is None else number
+        return numbers
+
+    def _places(
+        self, numbers: Int64[np.ndarray, " videos"]
+    ) -> tuple[Int64[np.ndarray, " videos"], Int64[np.ndarray, " videos"]]:
+        """Return the shards and positions of the videos of numbers; -1 is of the shard -1."""
+        firsts = np.array([0, *self._ends], np.int64)
+        shards = np.searchsorted(firsts, numbers, side="right") - 1
+        return shards, numbers - firsts[shards]
 
     def _number(self, video_id: str) -> int | None:
         video_id = composed(video_id)
@@ -225,6 +288,22 @@ class StoreShard:
         """Return the id of a video, and its metadata in JSON."""
         return split_item(self._items[position].tobytes())
 
+    def are_at(self, ids: Sequence[bytes], positions: Sequence[int]) -> list[bool]:
+        """Return for each id, in UTF-8, whether it is the one at its position."""
+        data, starts = self._items.data.data, self._items.starts.tolist()
+        return [
+            data[starts[position] : starts[position] + len(video_id) + 1] == video_id + b"\0"
+            for video_id, position in zip(ids, positions, strict=True)
+        ]
+
+    def not_finite(self) -> Iterator[str]:
+        """Yield a line for each video with rows that are NaN or infinite."""
+        if all_finite(self.rows.data):
+            return
+        for position in range(self._shard.items):
+            if not all_finite(self.rows[position]):
+                yield f"{self._prefix}: rows of {self.item(position)[0]!r} are not finite"
+
     def ids(self) -> Iterator[str]:
         """Yield all ids."""
         data, starts = self._items.data.tobytes(), self._items.starts.tolist()
@@ -286,10 +365,13 @@ def block_sums(path: Path) -> Iterator[int]:
             yield xxhash.xxh3_64_intdigest(block)
 
 
-def _damage(path: Path, sums: UInt64[np.ndarray, " blocks"]) -> Iterator[str]:
+def _damage(
+    path: Path, sums: UInt64[np.ndarray, " blocks"], on_bytes: Callable[[int], None]
+) -> Iterator[str]:
     size = path.stat().st_size
     for number, (found, expected) in enumerate(zip(block_sums(path), sums, strict=True)):
+        first = number * BLOCK
+        last = min(first + BLOCK, size) - 1
+        on_bytes(last + 1 - first)
         if found != expected:
-            first = number * BLOCK
-            last = min(first + BLOCK, size) - 1
             yield f"{path}: bytes {first} to {last} are not what was written"

@@ -127,6 +127,7 @@ class StoreWriter:
         duration: float | None = None,
         times: Float[np.ndarray, " times"] | None = None,
         source: str | None = None,
+        n_valid: int | None = None,
     ) -> None:
         """Add the features of a video.
 
@@ -136,6 +137,7 @@ class StoreWriter:
             duration: length of the video in seconds.
             times: time of each step in seconds; by default steps of 1 / fps.
             source: name of the file it came from.
+            n_valid: number of steps that are of the video, where others are padding.
 
         Raises:
             DataError: the id may be none.
@@ -151,7 +153,11 @@ class StoreWriter:
         clock = _checked_times(where, len(rows), times, self.manifest.fps)
         if duration is not None and not np.isfinite(duration):
             raise StoreError(f"{where} has a duration of {duration}")
+        if n_valid is not None and not 1 <= n_valid <= len(rows):
+            raise StoreError(f"{where} has {len(rows)} steps, of which {n_valid} cannot be valid")
         metadata = {"duration": duration, "source": source, "steps": len(rows)}
+        if n_valid is not None and n_valid != len(rows):
+            metadata["n_valid"] = n_valid
         item = join_item(video_id, json.dumps(metadata, sort_keys=True))
         try:
             with _disk(self.folder):

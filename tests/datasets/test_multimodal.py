@@ -279,6 +279,19 @@ def test_missing_videos_are_counted_and_left_out_where_that_is_allowed(
     assert dataset[1]["caps"].tolist()[:5] == [2, 3, 5, 6, 3]
 
 
+def test_videos_that_a_store_lacks_are_found_at_once(
+    overlapped: OverlappedAligner, tmp_path: Path
+) -> None:
+    with StoreWriter(tmp_path / "store", dim=1, fps=1.0, encoder={"name": "test"}) as writer:
+        writer.add("v20", np.ones((20, 1), np.float16))
+    pairs = [("gone", "t"), ("v20", "t"), ("lost", "t"), ("gone", "t"), ("v20", "whole")]
+    videos = StoreVideoProcessor(store=tmp_path / "store")
+    dataset = dataset_of(overlapped, pairs, videos, allow_missing=True)
+    assert dataset.missing == ["gone", "lost"]
+    assert [dataset.ids_of(index) for index in range(len(dataset))] == [pairs[1], pairs[4]]
+    assert dataset_of(overlapped, [("v20", "t")], videos).missing == []
+
+
 def test_a_dataset_without_any_features_is_refused(overlapped: OverlappedAligner) -> None:
     with pytest.raises(DataError, match="1 of the 1 examples"):
         dataset_of(overlapped, [("gone", "t")], KnownVideos(), allow_missing=True)

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import xxhash
 
-from mmvt.datasets.id_index import build_index
-from mmvt.datasets.manifest import FileInfo, Shard
-from mmvt.datasets.store import FeatureStore
+from mmvt.datasets.id_index import build_index, hash_id
+from mmvt.datasets.manifest import FileInfo, Shard, read_manifest
+from mmvt.datasets.store import FeatureStore, block_sums
 from mmvt.errors import DataError, StoreError
 from mmvt.features.shard import StoreWriter
 from mmvt.files import atomic_write, atomic_write_json
@@ -164,6 +164,62 @@ def test_a_video_has_a_shard_and_a_place_in_it(folder: Path):
     assert store.shard(1).rows[0][0, 0] == 2
 
 
+def test_places_of_many_videos_are_looked_up_at_once(folder: Path):
+    append(folder, "cafe\u0301")
+    store = FeatureStore.open(folder)
+    shards, positions = store.places(["v3", "v0", "caf\u00e9", "v0"])
+    assert (shards.tolist(), positions.tolist()) == ([1, 0, 2, 0], [1, 0, 0, 0])
+    assert store.contains(["v3", "v", "../v0", "v0\n", "", "\udc80", "cafe\u0301"]).tolist() == [
+        *(True, False, False, False, False, False, True)
+    ]
+    assert store.contains([]).tolist() == []
+    assert [array.tolist() for array in store.places([])] == [[], []]
+
+
+def test_unknown_videos_among_many_are_counted_and_named(folder: Path):
+    store = FeatureStore.open(folder)
+    absent = [f"w{number}" for number in range(11)]
+    with pytest.raises(StoreError, match=r"s: 11 videos are not there: 'w0', .*, 'w9'$"):
+        store.places(["v0", *absent])
+
+
+def test_ids_of_the_same_hash_are_told_apart(folder: Path):
+    # as if all ids had the hash of v9
+    index = np.stack([np.full(4, hash_id("v9"), np.uint64), np.array([2, 0, 3, 1], np.uint64)])
+    store = FeatureStore.open(folder)
+    store.index = index
+    assert store.contains(["v9", "v9"]).tolist() == [False, False]
+    store.index = np.stack([np.full(4, hash_id("v3"), np.uint64), index[1]])
+    assert [array.tolist() for array in store.places(["v3"])] == [[1], [1]]
+
+
+def test_an_empty_store_contains_nothing(tmp_path: Path):
+    with StoreWriter(tmp_path / "e", dim=4, fps=1.0, encoder={}):
+        pass
+    assert FeatureStore.open(tmp_path / "e").contains(["a", "b"]).tolist() == [False, False]
+
+
+def test_verify_tells_how_far_it_is(folder: Path):
+    sizes: list[int] = []
+    FeatureStore.open(folder).verify(sizes.append)
+    assert sum(sizes) == sum(path.stat().st_size for path in folder.glob("*[0-9]_data.npy"))
+
+
+def test_verify_names_the_videos_whose_rows_are_not_finite(folder: Path):
+    data = folder / "00001_data.npy"
+    rows = np.load(data)
+    rows[1500, 7] = np.nan
+    np.save(data, rows)
+    sums = folder / "00001_sums.npy"
+    np.save(sums, np.fromiter(block_sums(data), np.uint64))
+    text = (folder / "manifest.json").read_text()
+    manifest = read_manifest(folder)
+    old = manifest.shards[1].files["sums"].xxh3 or ""
+    (folder / "manifest.json").write_text(text.replace(old, FileInfo.of(sums).xxh3 or ""))
+    with pytest.raises(StoreError, match=r"s/00001: rows of 'v3' are not finite$"):
+        FeatureStore.open(folder, verify="full")
+
+
 def test_options_that_differ_are_shown_with_both_values(folder: Path):
     with pytest.raises(StoreError, match="dim is 512, not 1024; fps is 1.0, not 2.0"):
         FeatureStore.open(folder).require(dim=1024, fps=2.0)
@@ -251,6 +307,9 @@ def test_a_million_videos_are_opened_without_reading_them(million: Path, folder:
         assert store[f"v{number:07d}"][0, 0] == np.float16(number % 4096)
     assert f"v{MILLION:07d}" not in store
     assert store.ids[-1] == f"v{MILLION - 1:07d}"
+    numbers = np.random.default_rng(0).permutation(MILLION)
+    shards, positions = store.places([f"v{number:07d}" for number in numbers])
+    np.testing.assert_array_equal(shards * 4096 + positions, numbers)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", MEASURE, str(folder), str(million)]
     kibibytes = subprocess.check_output(command, env=environment, text=True)

@@ -83,6 +83,8 @@ def test_rows_ids_times_and_metadata_are_stored(tmp_path: Path) -> None:
         "duration": 3.0,
         "source": str(tmp_path / "videos" / "0.mp4"),
         "steps": 3,
+        "n_valid": 3,
+        "fps": 1.0,
     }
     manifest = store.manifest
     assert (manifest.fps, manifest.dim, manifest.grid, manifest.dtype) == (1, 1, 1, "float16")

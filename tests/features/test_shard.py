@@ -89,9 +89,26 @@ def test_times_and_metadata_come_back(tmp_path: Path):
         store.add("a", rows(1), duration=1.5, source="a.mp4", times=np.array([0.0, 0.5, 1.1]))
         store.add("b", rows(2, 2))
     found = FeatureStore.open(tmp_path / "s")
-    assert found.metadata("a") == {"duration": 1.5, "source": "a.mp4", "steps": 3}
+    assert found.metadata("a") == {
+        "duration": 1.5,
+        "source": "a.mp4",
+        "steps": 3,
+        "n_valid": 3,
+        "fps": 2.0,
+    }
     np.testing.assert_array_equal(found.times("a"), [0.0, 0.5, 1.1])
     np.testing.assert_array_equal(found.times("b"), [0.0, 0.5])
+
+
+def test_padding_steps_are_told_from_those_of_the_video(tmp_path: Path):
+    with writer(tmp_path / "s") as store:
+        store.add("a", rows(1), n_valid=1)
+        store.add("b", rows(1), n_valid=3)
+        for wrong in (0, 4):
+            with pytest.raises(StoreError, match=f"'c' has 3 steps, of which {wrong} cannot be"):
+                store.add("c", rows(1), n_valid=wrong)
+    found = FeatureStore.open(tmp_path / "s")
+    assert [found.metadata(video)["n_valid"] for video in "ab"] == [1, 3]
 
 
 def test_a_step_of_a_grid_has_one_time(tmp_path: Path):

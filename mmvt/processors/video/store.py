@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from typing_extensions import override
 
 from mmvt.datasets.gather import RowSpans
@@ -40,16 +40,22 @@ class StoreVideoProcessor(VideoProcessor):
     def __contains__(self, video_id: str) -> bool:
         return video_id in self.store
 
+    def contains(self, video_ids: Sequence[str]) -> Bool[np.ndarray, " videos"]:
+        """Return for each id whether there are features of the video."""
+        return self.store.contains(video_ids)
+
     def row_spans(self, ids: Sequence[str]) -> RowSpans | None:
         """Return where the rows of videos lie; None where a step is a grid of rows."""
         store = self.store
         if store.manifest.grid != 1:
             return None
-        places = [store.place(video_id) for video_id in ids]
-        starts = [store.shard(shard).rows.starts[at : at + 2] for shard, at in places]
-        first, stop = np.array(starts, np.int64).reshape(-1, 2).T
+        shards, positions = store.places(ids)
+        first, stop = np.zeros((2, len(ids)), np.int64)
+        for shard in np.unique(shards).tolist():
+            starts, those = store.shard(shard).rows.starts, shards == shard
+            first[those], stop[those] = starts[positions[those]], starts[positions[those] + 1]
         prefixes = [store.folder / shard.name for shard in store.manifest.shards]
-        return RowSpans(prefixes, np.array([shard for shard, _ in places]), first, stop - first)
+        return RowSpans(prefixes, shards, first, stop - first)
 
     @override
     def __call__(self, video_id: str) -> Float[np.ndarray, "steps *grid dim"]:

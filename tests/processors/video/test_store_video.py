@@ -29,6 +29,15 @@ def test_features_are_those_that_were_stored(tmp_path: Path) -> None:
     assert "x" not in processor
 
 
+def test_many_ids_are_looked_up_at_once(tmp_path: Path) -> None:
+    videos = {f"v{number}": np.ones((number, 2), np.float16) for number in range(1, 4)}
+    processor = StoreVideoProcessor(store=store_of(tmp_path / "s", **videos))
+    assert processor.contains(["v3", "x", "v1"]).tolist() == [True, False, True]
+    spans = processor.row_spans(["v3", "v1", "v3"])
+    assert spans is not None
+    assert (spans.first.tolist(), spans.length.tolist()) == ([3, 0, 3], [3, 1, 3])
+
+
 def test_a_grid_stays_a_grid(tmp_path: Path) -> None:
     rows = np.arange(24, dtype=np.float16).reshape(3, 4, 2)
     processor = StoreVideoProcessor(store=store_of(tmp_path / "s", grid=2, v=rows), grid=2)
