@@ -26,7 +26,8 @@ class SpyingTask({base}):
     def compute(self, model, loss, batch):
         weights = sum(float(p.detach().double().abs().sum()) for p in model.parameters())
         value, outputs = super().compute(model, loss, batch)
-        note = {{"ids": batch["video_id"], "loss": float(value.detach()), "weights": weights}}
+        ids = list(dict.fromkeys(batch["video_id"]))  # once a video, or once a clip of it
+        note = {{"ids": ids, "loss": float(value.detach()), "weights": weights}}
         if model.training:
             with open(f"worker{{os.environ.get('RANK', '0')}}.jsonl", "a") as file:
                 file.write(json.dumps(note) + "\\n")
