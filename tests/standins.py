@@ -11,10 +11,11 @@ import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from mmvt.config.fields import convert, fields_of
 from mmvt.features.shard import StoreWriter
 from tests.corpus import DIM, write_tokenizer
 
@@ -26,6 +27,16 @@ ACTIONS = ("cut", "pour", "stir", "bake", "fold", "wash", "peel", "mix")
 WORDS = ("a", "the", "add", "no", *ACTIONS, *THINGS)
 
 Fields = dict[str, Any]
+T = TypeVar("T")
+
+
+def built(cls: type[T], fields: Fields, **more: Any) -> T:
+    """Return a plugin made of those of the fields that it takes, and of ``more``."""
+    given = fields | more
+    chosen = {
+        f.name: convert(given[f.name], f.annotation) for f in fields_of(cls) if f.name in given
+    }
+    return cls(**chosen)
 
 
 class Scene:

@@ -45,10 +45,12 @@ class Record:
         self.problems.append(f"{self.where}: {what}")
 
     def value(self, key: str) -> Any:
-        """Return the value of a key, or None."""
-        if key not in self.content:
-            self.problem(f"no {key!r}{did_you_mean(key, self.content, quote=chr(39))}")
-        return self.content.get(key)
+        """Return the value of a key; None if it is absent or null, which is a problem."""
+        value = self.content.get(key)
+        if value is None:
+            near = did_you_mean(key, self.content.keys() - {key}, quote="'")
+            self.problem(f"no {key!r}{near}")
+        return value
 
     def text(self, key: str) -> str:
         """Return a text with single spaces, in Unicode's composed form."""
@@ -62,9 +64,13 @@ class Record:
 
     def video(self, key: str) -> str:
         """Return the id of a video; see :func:`video_id`."""
-        value = self.value(key)
+        name = self._text(key, self.value(key))
+        return self.as_video(name) if name else ""
+
+    def as_video(self, name: str) -> str:
+        """Return the id of the video that is called ``name``; see :func:`video_id`."""
         try:
-            return video_id(str(value))
+            return video_id(name)
         except DataError as error:
             self.problem(str(error))
         return ""
@@ -180,6 +186,36 @@ def read_json(path: Path) -> Any:
     return _parsed(read_text(path), str(path))
 
 
+def read_mapping(path: Path, problems: list[str]) -> Record:
+    """Return the mapping that a JSON file holds, as a record.
+
+    Raises:
+        DataError: it cannot be read, or holds something else.
+    """
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: is no mapping of keys and values")
+    return Record(str(path), value, problems)
+
+
+def read_records(path: Path, noun: str, problems: list[str]) -> list[Record]:
+    """Return the records of a JSON file that holds a list of them.
+
+    Args:
+        path: the file.
+        noun: what a record is called; they are numbered from 0.
+        problems: where problems are noted.
+
+    Raises:
+        DataError: it cannot be read, or holds something else.
+    """
+    values = read_json(path)
+    if not isinstance(values, list):
+        raise DataError(f"{path}: is no list")
+    whole = Record(str(path), {}, problems)
+    return [whole.entry(value, f"{noun} {number}") for number, value in enumerate(values)]
+
+
 def read_json_lines(path: Path, problems: list[str]) -> list[Record]:
     """Return the records of a file with one JSON mapping a line.
 
@@ -241,7 +277,7 @@ def read_table(
 
 
 def check_unique(records: Iterable[tuple[str, Any]], what: str, problems: list[str]) -> None:
-    """Note every key that occurs again.
+    """Note every key that occurs again; what is empty is no key, but a problem already.
 
     Args:
         records: (where, key) of each record.
@@ -250,7 +286,7 @@ def check_unique(records: Iterable[tuple[str, Any]], what: str, problems: list[s
     """
     first: dict[Any, str] = {}
     for where, key in records:
-        if first.setdefault(key, where) != where:
+        if key and first.setdefault(key, where) != where:
             problems.append(f"{where}: the same {what} {key!r} as {first[key]}")
 
 

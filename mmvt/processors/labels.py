@@ -134,15 +134,15 @@ class HighlightClips(TextClips):
     as metrics count in them.
 
     Attributes:
-        windows: (m, 2) start and end in seconds.
-        clip_ids: (n,) numbers of the short clips, from 0.
-        saliency: (n, raters) scores of each, from 0 (very bad) to 4 (very good).
+        windows: (windows, 2) start and end in seconds.
+        clip_ids: (shots,) numbers of the short clips, from 0.
+        saliency: (shots, raters) scores of each, from 0 (very bad) to 4 (very good).
         duration: length of the video in seconds.
     """
 
-    windows: Float[np.ndarray, "m 2"]
-    clip_ids: Int[np.ndarray, " n"]
-    saliency: Int[np.ndarray, "n raters"]
+    windows: Float[np.ndarray, "windows 2"]
+    clip_ids: Int[np.ndarray, " shots"]
+    saliency: Int[np.ndarray, "shots raters"]
     duration: float
 
 

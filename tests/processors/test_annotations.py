@@ -59,6 +59,7 @@ def test_whole_numbers_lists_and_spans_are_read() -> None:
     ("ask", "content", "problem"),
     [
         (lambda one: one.text("capton"), {"caption": "a"}, "no 'capton'; did you mean 'caption'?"),
+        (lambda one: one.text("a"), {"a": None}, "no 'a'"),
         (lambda one: one.text("a"), {"a": " \t\n"}, "a is empty"),
         (lambda one: one.text("a"), {"a": 5}, "a is no text"),
         (lambda one: one.texts("a"), {"a": ["b", ""]}, "a 2 is empty"),

@@ -175,11 +175,8 @@ def test_all_problems_of_lines_of_json_are_reported_at_once(tmp_path: Path) -> N
         '{"video": "a", "caption": "b", "split": 2}\n{"video": "a", "caption": "b"}\n'
     )
     problems = problems_of(path)
-    assert problems[:2] == [
-        "FILE:3: is no mapping of keys and values",
-        "FILE:4: not valid JSON: Expecting property name enclosed in double quotes: line 1 column "
-        "2 (char 1)",
-    ]
+    assert problems[0] == "FILE:3: is no mapping of keys and values"
+    assert problems[1].startswith("FILE:4: not valid JSON: ")
     assert problems[2:] == [
         "FILE:1: no column 'caption'; is it captoin?",
         "FILE:2: video 5 is no text",

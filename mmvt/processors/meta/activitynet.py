@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 from mmvt.processors.annotations import (
-    Record,
     SplitPaths,
-    read_json,
+    read_mapping,
     refuse,
-    video_id,
     warn_of_shared,
 )
 from mmvt.processors.meta.listed import ListedMetaProcessor, read_split
@@ -49,14 +47,14 @@ def read_described(path: Path) -> list[Described]:
         DataError: with all that is wrong.
     """
     problems: list[str] = []
-    whole = Record(str(path), {}, problems).entry(read_json(path), "the file")
+    whole = read_mapping(path, problems)
     found = []
     for name in whole.content:
         record = whole.entry(whole.content[name], f"video {name!r}")
         sentences, times = record.texts("sentences"), record.spans("timestamps")
         if len(sentences) != len(times):
             record.problem(f"{len(times)} timestamps for {len(sentences)} sentences")
-        found.append(Described(video_id(name), sentences, times))
+        found.append(Described(record.as_video(name), sentences, times))
     if not found and not problems:
         problems.append(f"{path}: holds no video")
     refuse(problems)

@@ -16,10 +16,9 @@ from mmvt.errors import DataError
 from mmvt.processors.annotations import (
     Record,
     SplitPaths,
-    read_json,
+    read_mapping,
     refuse,
     refuse_leak,
-    video_id,
 )
 from mmvt.processors.labels import Spans
 from mmvt.processors.meta.listed import ListedMetaProcessor
@@ -64,7 +63,7 @@ def read_annotation(path: Path) -> Annotation:
         DataError: with all that is wrong.
     """
     problems: list[str] = []
-    whole = Record(str(path), {}, problems).entry(read_json(path), "the file")
+    whole = read_mapping(path, problems)
     database = whole.entry(whole.value("database"), "database")
     videos, names = [], dict[int, str]()
     for name in database.content:
@@ -80,7 +79,7 @@ def read_annotation(path: Path) -> Annotation:
         times = [part.span(part.value("segment"), "segment") for part in parts]
         spans = np.array(times, dtype=float).reshape(-1, 2)
         labelled = Spans(np.array(labels, dtype=int), spans[:, 0], spans[:, 1])
-        videos.append(Segmented(video_id(name), subset, labelled))
+        videos.append(Segmented(record.as_video(name), subset, labelled))
     absent = sorted(set(range(1, max(names, default=0) + 1)) - set(names))
     if absent:
         problems.append(f"{path}: no part has the label {', '.join(map(str, absent[:10]))}")

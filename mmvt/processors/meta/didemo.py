@@ -14,7 +14,7 @@ from mmvt.processors.annotations import (
     Record,
     SplitPaths,
     check_unique,
-    read_json,
+    read_records,
     refuse,
     warn_of_shared,
 )
@@ -48,12 +48,9 @@ def read_moments(path: Path) -> list[Moment]:
         DataError: with all that is wrong.
     """
     problems: list[str] = []
-    whole = Record(str(path), {"the file": read_json(path)}, problems)
-    moments = [
-        _moment(whole.entry(value, f"annotation {number}"))
-        for number, value in enumerate(whole.listed("the file"))
-    ]
-    named = ((f"{path}: annotation {n}", moment.text_id) for n, moment in enumerate(moments))
+    records = read_records(path, "annotation", problems)
+    moments = [_moment(record) for record in records]
+    named = ((r.where, moment.text_id) for r, moment in zip(records, moments, strict=True))
     check_unique(named, "annotation_id", problems)
     if not moments and not problems:
         problems.append(f"{path}: holds no annotation")

@@ -20,7 +20,7 @@ from mmvt.processors.annotations import (
     Record,
     SplitPaths,
     check_unique,
-    read_json,
+    read_mapping,
     read_table,
     refuse,
     refuse_leak,
@@ -84,7 +84,7 @@ def read_captions(path: Path) -> Captions:
         DataError: with all that is wrong.
     """
     problems: list[str] = []
-    content = Record(str(path), {}, problems).entry(read_json(path), "the file")
+    content = read_mapping(path, problems)
     split, sentences = {}, defaultdict(list)
     for number, value in enumerate(content.listed("videos")):
         record = content.entry(value, f"video {number}")

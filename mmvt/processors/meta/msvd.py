@@ -17,8 +17,8 @@ from mmvt.processors.annotations import (
     Record,
     SplitPaths,
     check_unique,
-    read_json,
     read_lines,
+    read_records,
     refuse,
     refuse_leak,
     warn_of_shared,
@@ -103,11 +103,7 @@ def read_clips(path: Path) -> list[str]:
 
 
 def _read_json_captions(path: Path, problems: list[str]) -> dict[str, list[str]]:
-    whole = Record(str(path), {"the file": read_json(path)}, problems)
-    clips = [
-        whole.entry(value, f"clip {number}")
-        for number, value in enumerate(whole.listed("the file"))
-    ]
+    clips = read_records(path, "clip", problems)
     ids = [clip.video("id") for clip in clips]
     check_unique(zip((clip.where for clip in clips), ids, strict=True), "id", problems)
     return {name: clip.texts("caption") for name, clip in zip(ids, clips, strict=True)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from mmvt.processors.annotations import (
     Record,
@@ -97,16 +97,22 @@ def _query(record: Record) -> Query:
     if any(end > duration for _, end in windows):
         record.problem(f"a relevant window ends after the {duration:g} s of the video")
     clip_ids, saliency = record.listed("relevant_clip_ids"), record.listed("saliency_scores")
-    if not all(type(number) is int and number >= 0 for number in clip_ids):
-        record.problem("relevant_clip_ids hold more than whole numbers of at least 0")
     if len(clip_ids) != len(saliency):
         record.problem(f"{len(saliency)} saliency_scores for {len(clip_ids)} clips")
-    if not all(_are_scores(scores) for scores in saliency):
-        record.problem(f"saliency_scores hold more than lists of 0 to {MOST_SALIENT}")
+    if not _are_whole(clip_ids):
+        record.problem("relevant_clip_ids hold more than whole numbers of at least 0")
+        clip_ids = []
+    if not all(isinstance(scores, list) for scores in saliency) or not _are_alike(saliency):
+        record.problem(f"saliency_scores hold more than equally long lists of 0 to {MOST_SALIENT}")
+        saliency = []
     return Query(video, text_id, query, duration, windows, clip_ids, saliency)
 
 
-def _are_scores(scores: object) -> bool:
-    return isinstance(scores, list) and all(
-        type(score) is int and 0 <= score <= MOST_SALIENT for score in scores
-    )
+def _are_whole(values: list[Any]) -> bool:
+    return all(type(value) is int and value >= 0 for value in values)
+
+
+def _are_alike(saliency: list[list[Any]]) -> bool:
+    scores = [score for given in saliency for score in given]
+    alike = len({len(given) for given in saliency}) <= 1
+    return alike and _are_whole(scores) and max(scores, default=0) <= MOST_SALIENT

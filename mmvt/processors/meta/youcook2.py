@@ -22,8 +22,8 @@ from mmvt.errors import ConfigError
 from mmvt.processors.annotations import (
     Record,
     SplitPaths,
-    read_json,
     read_lines,
+    read_mapping,
     read_table,
     refuse,
     refuse_leak,
@@ -79,7 +79,7 @@ def read_annotation(path: Path) -> Annotation:
         DataError: with all that is wrong.
     """
     problems: list[str] = []
-    whole = Record(str(path), {}, problems).entry(read_json(path), "the file")
+    whole = read_mapping(path, problems)
     database = whole.entry(whole.value("database"), "database")
     videos, subset = {}, {}
     for name in database.content:
@@ -91,7 +91,7 @@ def read_annotation(path: Path) -> Annotation:
         ]
         texts = [clip.text("sentence") for clip in clips]
         times = [clip.span(clip.value("segment"), "segment") for clip in clips]
-        videos[name] = Described(video_id(name), texts, times)
+        videos[name] = Described(record.as_video(name), texts, times)
     refuse(problems)
     return Annotation(videos, subset)
 

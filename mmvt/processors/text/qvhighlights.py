@@ -43,8 +43,6 @@ class QVHighlightsTextProcessor(AnnotatedTextProcessor):
             **self.whole([query.text]),
             windows=np.array(query.windows, dtype=float).reshape(-1, 2),
             clip_ids=np.array(query.clip_ids, dtype=int),
-            saliency=np.array(query.saliency, dtype=int).reshape(len(query.clip_ids), -1)
-            if query.clip_ids
-            else np.zeros((0, 0), dtype=int),
+            saliency=np.array(query.saliency or np.zeros((0, 0)), dtype=int),
             duration=query.duration,
         )
