@@ -21,6 +21,7 @@ from omegaconf import DictConfig, open_dict
 
 from mmvt.config.merge import to_yaml
 from mmvt.config.recipe import Recipe
+from mmvt.errors import CheckpointError
 
 # imported to register mmtask, mmarch and mmloss; fairseq's --user-dir would do nothing by now
 from mmvt.fairseq import arguments, criterion, model, task  # noqa: F401
@@ -42,6 +43,7 @@ def train(path: Path, overrides: Sequence[str] = (), *, trust_code: bool = False
 
     Raises:
         ConfigError: with every problem of the YAML, before data or device is touched.
+        CheckpointError: the weights that it is to begin with are not there.
         MMVTError: data is missing or wrong.
     """
     recipe = Recipe.load(path, overrides, trust_code=trust_code)
@@ -49,6 +51,7 @@ def train(path: Path, overrides: Sequence[str] = (), *, trust_code: bool = False
         recipe.fairseq, str(path), json.dumps(list(overrides)), trust_code=trust_code
     )
     cfg = convert_namespace_to_omegaconf(args)
+    _require_weights(cfg)
     join_workers(cfg)
     if cfg.distributed_training.distributed_rank == 0:
         folder = Path(cfg.checkpoint.save_dir)
@@ -62,6 +65,24 @@ def train(path: Path, overrides: Sequence[str] = (), *, trust_code: bool = False
         distributed_utils.call_main(cfg, fairseq_cli.train.main)
     finally:
         stop_loading_ahead()
+
+
+def _require_weights(cfg: DictConfig) -> None:
+    """Raise if the weights that a run begins with are not there.
+
+    fairseq would end in a traceback, or begin with others without a word.
+    """
+    options = cfg.checkpoint
+    begun = Path(options.save_dir, "checkpoint_last.pt").exists()
+    named = {"finetune_from_model": None if begun else options.finetune_from_model}
+    if options.restore_file != "checkpoint_last.pt":
+        named["restore_file"] = options.restore_file
+    for key, path in named.items():
+        if path is not None and not Path(path).is_file():
+            raise CheckpointError(
+                f"fairseq.checkpoint.{key}: there is no checkpoint {path}; train the task that "
+                "makes it first, or unset the key to begin with the weights of the YAML"
+            )
 
 
 def stop_loading_ahead() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import pytest
 import torch
 
 from mmvt.config.recipe import Recipe
+from mmvt.errors import CheckpointError
+from mmvt.fairseq import entry
 from mmvt.fairseq.model import FairseqMultimodalModel, fit_head
 from mmvt.models.convert_mmpt import complete_mmpt, to_mmpt
 from mmvt.models.heads.segmentation import SegmentationHead
@@ -70,3 +73,21 @@ def test_all_but_the_head_must_fit(recipe: Recipe, pretrained: MultimodalModel):
     del weights["mmmodel.encoders.video.linear1.bias"]
     with pytest.raises(RuntimeError, match=r"Missing key.*encoders\.video\.linear1\.bias"):
         FairseqMultimodalModel(recipe.model()).load_state_dict(weights)
+
+
+def test_weights_that_are_not_there_are_an_error_unless_the_run_goes_on(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(entry.distributed_utils, "call_main", lambda *_: None)
+    options = [f"fairseq.checkpoint.save_dir={tmp_path}/run", "fairseq.common.cpu=true"]
+    named = f"fairseq.checkpoint.finetune_from_model={tmp_path}/best.pt"
+    with pytest.raises(
+        CheckpointError, match=r"finetune_from_model: there is no .*best\.pt; train"
+    ):
+        entry.train(recipe.path, [*options, named])
+    with pytest.raises(CheckpointError, match="restore_file: there is no checkpoint gone"):
+        entry.train(recipe.path, [*options, "fairseq.checkpoint.restore_file=gone"])
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoint_last.pt").touch()
+    entry.train(recipe.path, [*options, named])
