@@ -1,16 +1,14 @@
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mmvt.errors import ConfigError, DataError
+from mmvt.errors import DataError
 from mmvt.processors.annotations import (
     Record,
-    SplitPaths,
     check_unique,
     clean,
     read_json,
@@ -19,9 +17,7 @@ from mmvt.processors.annotations import (
     read_table,
     read_text,
     refuse,
-    refuse_leak,
     video_id,
-    warn_of_shared,
 )
 
 
@@ -173,44 +169,6 @@ def test_what_occurs_twice_is_noted() -> None:
     problems: list[str] = []
     check_unique([("FILE:1", 7), ("FILE:2", 8), ("FILE:3", 7)], "qid", problems)
     assert problems == ["FILE:3: the same qid 7 as FILE:1"]
-
-
-def test_testing_reads_the_file_of_validation_unless_it_has_its_own() -> None:
-    train, val, test = Path("train"), Path("val"), Path("test")
-    both = SplitPaths(train, val, None)
-    assert [both.of(split) for split in ("train", "valid", "test")] == [train, val, val]
-    assert both.apart_from("train") == {"valid": val, "test": val}
-    assert both.apart_from("valid") == {"train": train}
-    assert SplitPaths(None, val, test).of("test") == test
-    assert SplitPaths(train, val, val).every() == [train, val]
-
-
-@pytest.mark.parametrize(
-    ("split", "key"), [("train", "train_path"), ("valid", "val_path"), ("test", "test_path")]
-)
-def test_a_split_without_a_file_names_the_key(split: str, key: str) -> None:
-    with pytest.raises(ConfigError, match=f"the split '{split}' needs {key}"):
-        SplitPaths(None, None, None).of(split)
-    with pytest.raises(ConfigError, match="one of train_path, val_path and test_path is needed"):
-        SplitPaths(None, None, None).every()
-
-
-@pytest.mark.faults
-def test_a_video_for_training_and_for_testing_is_refused() -> None:
-    refuse_leak("a", ["x", "y"], "b", ["z"])
-    with pytest.raises(DataError, match="2 videos are in both a and b: x, y$"):
-        refuse_leak("a", ["y", "x", "y", "w"], "b", ["x", "y", "z"])
-    with pytest.raises(DataError, match="12 videos are in both a and b: 0, 1, 10, .*, [.]{3}$"):
-        refuse_leak("a", map(str, range(12)), "b", map(str, range(12)))
-
-
-@pytest.mark.faults
-def test_captions_of_several_videos_are_counted(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING):
-        warn_of_shared("FILE", [("a", "dog"), ("a", "dog"), ("b", "cat")])
-        assert caplog.messages == []
-        warn_of_shared("FILE", [("a", "dog"), ("b", "dog"), ("b", "cat")])
-    assert caplog.messages == ["FILE: 1 captions belong to more than one video, such as 'dog'"]
 
 
 def test_json_round_trips(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mmvt.errors import ConfigError, DataError
 from mmvt.processors.sampling import (
+    CaptionSampler,
     FixedLenSampler,
     MILNCESampler,
     OverlappedSampler,
@@ -311,3 +312,18 @@ def test_fixed_len_refuses_a_sequence_without_text() -> None:
         FixedLenSampler(max_video_len=4, max_len=6)
     with pytest.raises(ConfigError, match=r"keep_prob 1\.5"):
         FixedLenSampler(max_video_len=4, max_len=9, keep_prob=1.5)
+
+
+def test_a_caption_is_drawn_evenly_with_the_steps_that_it_covers() -> None:
+    clips = clips_of((0.5, 1.5), (1.0, math.inf), (3.0, 3.0), (9.0, 10.0))
+    sampler, rng = CaptionSampler(), RNG(3)
+    steps = [slice(0, 2), slice(1, 5), slice(3, 4)]
+
+    def draw() -> int:
+        window, [chosen] = sampler(clips, 5, rng)
+        assert window == steps[chosen]
+        return chosen
+
+    assert_follows(draw, dict.fromkeys(range(3), 1 / 3))
+    with pytest.raises(DataError, match="none of the 0 captions"):
+        sampler(clips_of(), 5, rng)

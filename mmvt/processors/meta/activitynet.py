@@ -11,13 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mmvt.processors.annotations import (
-    SplitPaths,
-    read_mapping,
-    refuse,
-    warn_of_shared,
-)
+from mmvt.processors.annotations import read_mapping, refuse
 from mmvt.processors.meta.listed import ListedMetaProcessor, read_split
+from mmvt.processors.splits import SplitPaths, warn_of_shared
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
-from collections import defaultdict
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -13,9 +10,8 @@ from typing_extensions import override
 
 from mmvt.errors import ConfigError, DataError
 from mmvt.processors.base import MetaProcessor
-from mmvt.processors.caption_file import Caption, caption_id, read_captions, text_ids
-
-logger = logging.getLogger(__name__)
+from mmvt.processors.caption_file import caption_id, read_captions, text_ids
+from mmvt.processors.splits import warn_of_shared
 
 
 class CaptionMetaProcessor(MetaProcessor):
@@ -49,7 +45,8 @@ class CaptionMetaProcessor(MetaProcessor):
             )
         videos = read_captions(annotations)
         text_ids(videos)
-        _warn_of_shared_captions(annotations, videos)
+        texts = ((video, row.text) for video, rows in videos.items() for row in rows)
+        warn_of_shared(annotations, texts)
         mine = {
             video: rows
             for video, rows in videos.items()
@@ -91,18 +88,3 @@ def split_of(video_id: str, valid_fraction: float, test_fraction: float) -> str:
     if share < test_fraction:
         return "test"
     return "valid" if share < test_fraction + valid_fraction else "train"
-
-
-def _warn_of_shared_captions(path: Path, videos: Mapping[str, list[Caption]]) -> None:
-    owners: dict[str, set[str]] = defaultdict(set)
-    for video, rows in videos.items():
-        for row in rows:
-            owners[row.text].add(video)
-    shared = [text for text, ids in owners.items() if len(ids) > 1]
-    if shared:
-        logger.warning(
-            "%s: %d captions belong to more than one video, such as %r",
-            path,
-            len(shared),
-            shared[0],
-        )

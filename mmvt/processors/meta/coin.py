@@ -13,15 +13,10 @@ from typing import Literal
 import numpy as np
 
 from mmvt.errors import DataError
-from mmvt.processors.annotations import (
-    Record,
-    SplitPaths,
-    read_mapping,
-    refuse,
-    refuse_leak,
-)
+from mmvt.processors.annotations import Record, read_mapping, refuse
 from mmvt.processors.labels import Spans
 from mmvt.processors.meta.listed import ListedMetaProcessor
+from mmvt.processors.splits import SplitPaths, refuse_leak
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,6 @@ import numpy as np
 
 from mmvt.errors import DataError
 from mmvt.processors.annotations import (
-    MOST_NAMED,
     Record,
     check_unique,
     clean,
@@ -29,6 +28,7 @@ from mmvt.processors.annotations import (
 )
 from mmvt.processors.labels import Spans
 from mmvt.processors.meta.listed import ListedMetaProcessor
+from mmvt.processors.splits import named
 
 logger = logging.getLogger(__name__)
 
@@ -211,8 +211,7 @@ def _annotated(videos: list[TaskVideo], primary: Collection[str], folder: Path) 
     absent = {v for v in videos if not (folder / f"{v.text_id}.csv").is_file()}
     lost = [video.text_id for video in videos if video in absent and video.task in primary]
     if lost:
-        named = ", ".join(lost[:MOST_NAMED])
-        raise DataError(f"{folder}: {len(lost)} videos have no annotation, such as {named}")
+        raise DataError(f"{folder}: {len(lost)} videos have no annotation: {named(lost)}")
     if absent:
         logger.warning("%s: %d videos of related tasks have no annotation", folder, len(absent))
     return [video for video in videos if video not in absent]

@@ -10,15 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mmvt.processors.annotations import (
-    Record,
-    SplitPaths,
-    check_unique,
-    read_records,
-    refuse,
-    warn_of_shared,
-)
+from mmvt.processors.annotations import Record, check_unique, read_records, refuse
 from mmvt.processors.meta.listed import ListedMetaProcessor, read_split
+from mmvt.processors.splits import SplitPaths, warn_of_shared
 
 CHUNK = 5.0
 CHUNKS = 6
@@ -50,8 +44,8 @@ def read_moments(path: Path) -> list[Moment]:
     problems: list[str] = []
     records = read_records(path, "annotation", problems)
     moments = [_moment(record) for record in records]
-    named = ((r.where, moment.text_id) for r, moment in zip(records, moments, strict=True))
-    check_unique(named, "annotation_id", problems)
+    keys = ((r.where, moment.text_id) for r, moment in zip(records, moments, strict=True))
+    check_unique(keys, "annotation_id", problems)
     if not moments and not problems:
         problems.append(f"{path}: holds no annotation")
     refuse(problems)

@@ -8,9 +8,10 @@ from typing import Literal
 
 from typing_extensions import override
 
-from mmvt.errors import ConfigError, DataError
+from mmvt.errors import DataError
 from mmvt.ids import check_id
 from mmvt.processors.base import MetaProcessor
+from mmvt.processors.splits import SplitPaths, refuse_leak
 
 logger = logging.getLogger(__name__)
 
@@ -33,16 +34,11 @@ class How2MetaProcessor(MetaProcessor):
         val_path: Path | None = None,
         test_path: Path | None = None,
     ) -> None:
-        evaluated = test_path or val_path if split == "test" else val_path
-        path = train_path if split == "train" else evaluated
-        if path is None:
-            key = "train_path" if split == "train" else "val_path"
-            raise ConfigError(f"the split {split!r} needs {key}")
+        paths = SplitPaths(train_path, val_path, test_path)
+        path = paths.of(split)
         self._ids = read_ids(path)
-        others = [train_path] if split != "train" else [val_path, test_path]
-        for other in others:
-            if other is not None:
-                _refuse_leak(path, self._ids, other)
+        for other in dict.fromkeys(paths.apart_from(split).values()):
+            refuse_leak(path, self._ids, other, read_ids(other))
 
     @override
     def __len__(self) -> int:
@@ -77,12 +73,3 @@ def read_ids(path: Path) -> list[str]:
     if repeated := len(ids) - len(set(ids)):
         logger.warning("%s: %d of its %d ids repeat others", path, repeated, len(ids))
     return ids
-
-
-def _refuse_leak(path: Path, ids: list[str], other: Path) -> None:
-    others = set(read_ids(other))
-    leaked = sorted({video for video in ids if video in others})
-    if leaked:
-        raise DataError(
-            f"{len(leaked)} videos are in both {path} and {other}: {', '.join(leaked[:10])}"
-        )

@@ -8,8 +8,8 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 from typing_extensions import override
 
-from mmvt.processors.annotations import SplitPaths, refuse_leak
 from mmvt.processors.base import MetaProcessor
+from mmvt.processors.splits import SplitPaths, refuse_leak
 
 
 @runtime_checkable

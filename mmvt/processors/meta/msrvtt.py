@@ -15,18 +15,9 @@ from pathlib import Path
 from typing import Literal
 
 from mmvt.errors import ConfigError, DataError
-from mmvt.processors.annotations import (
-    MOST_NAMED,
-    Record,
-    SplitPaths,
-    check_unique,
-    read_mapping,
-    read_table,
-    refuse,
-    refuse_leak,
-    warn_of_shared,
-)
+from mmvt.processors.annotations import Record, check_unique, read_mapping, read_table, refuse
 from mmvt.processors.meta.listed import ListedMetaProcessor, read_split
+from mmvt.processors.splits import SplitPaths, named, refuse_leak, warn_of_shared
 
 OFFICIAL = {"train": "train", "valid": "validate", "test": "test"}
 ANSWERS = ("a1", "a2", "a3", "a4", "a5")
@@ -233,9 +224,8 @@ class _Lists:
         captions = self._known().sentences
         silent = [video for video in videos if video not in captions]
         if silent:
-            named = ", ".join(silent[:MOST_NAMED])
             raise DataError(
-                f"{self.json_path}: no caption of {len(silent)} videos, such as {named}"
+                f"{self.json_path}: no caption of {len(silent)} videos: {named(silent)}"
             )
 
     def _known(self) -> Captions:

@@ -12,18 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 from mmvt.errors import DataError
-from mmvt.processors.annotations import (
-    MOST_NAMED,
-    Record,
-    SplitPaths,
-    check_unique,
-    read_lines,
-    read_records,
-    refuse,
-    refuse_leak,
-    warn_of_shared,
-)
+from mmvt.processors.annotations import Record, check_unique, read_lines, read_records, refuse
 from mmvt.processors.meta.listed import ListedMetaProcessor
+from mmvt.processors.splits import SplitPaths, named, refuse_leak, warn_of_shared
 
 
 def read_captions(path: Path) -> dict[str, list[str]]:
@@ -69,8 +60,9 @@ class MSVDMetaProcessor(ListedMetaProcessor):
         videos = read_clips(path)
         silent = [video for video in videos if video not in captions]
         if silent:
-            named = ", ".join(silent[:MOST_NAMED])
-            raise DataError(f"{annotations}: no caption of {len(silent)} clips of {path}: {named}")
+            raise DataError(
+                f"{annotations}: no caption of {len(silent)} clips of {path}: {named(silent)}"
+            )
         for other in paths.apart_from(split).values():
             refuse_leak(path, videos, other, read_clips(other))
         warn_of_shared(path, ((video, text) for video in videos for text in captions[video]))

@@ -10,15 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mmvt.processors.annotations import (
-    Record,
-    SplitPaths,
-    check_unique,
-    read_json_lines,
-    refuse,
-    warn_of_shared,
-)
+from mmvt.processors.annotations import Record, check_unique, read_json_lines, refuse
 from mmvt.processors.meta.listed import ListedMetaProcessor, read_split
+from mmvt.processors.splits import SplitPaths, warn_of_shared
 
 MOST_SALIENT = 4
 
@@ -55,8 +49,8 @@ def read_queries(path: Path) -> list[Query]:
     problems: list[str] = []
     records = read_json_lines(path, problems)
     queries = [_query(record) for record in records]
-    named = ((r.where, query.text_id) for r, query in zip(records, queries, strict=True))
-    check_unique(named, "qid", problems)
+    keys = ((r.where, query.text_id) for r, query in zip(records, queries, strict=True))
+    check_unique(keys, "qid", problems)
     if not queries and not problems:
         problems.append(f"{path}: holds no query")
     refuse(problems)

@@ -21,17 +21,15 @@ from mmvt.datasets.original_shards import read_plain_pickle
 from mmvt.errors import ConfigError
 from mmvt.processors.annotations import (
     Record,
-    SplitPaths,
     read_lines,
     read_mapping,
     read_table,
     refuse,
-    refuse_leak,
     video_id,
-    warn_of_shared,
 )
 from mmvt.processors.meta.activitynet import Described, read_described
 from mmvt.processors.meta.listed import ListedMetaProcessor
+from mmvt.processors.splits import SplitPaths, refuse_leak, warn_of_shared
 from mmvt.processors.video.clips import clip_id
 
 SUBSETS = {"train": "training", "valid": "validation", "test": "validation"}
@@ -260,13 +258,13 @@ def read_rows(path: Path) -> list[Clip]:
 def numbered(clips: Iterable[Clip]) -> list[Clip]:
     """Return clips with text ids: that of the clip, with a number where it has several texts."""
     seen: Counter[str] = Counter()
-    named = []
+    found = []
     for clip in clips:
         seen[clip.clip_id] += 1
         count = seen[clip.clip_id]
         text_id = clip.clip_id if count == 1 else f"{clip.clip_id}#{count}"
-        named.append(replace(clip, text_id=text_id))
-    return named
+        found.append(replace(clip, text_id=text_id))
+    return found
 
 
 def _paths(paths: SplitPaths) -> list[Path | None]:

@@ -7,9 +7,9 @@ from typing import Any
 
 from typing_extensions import override
 
-from mmvt.processors.annotations import SplitPaths
 from mmvt.processors.base import TextClips
 from mmvt.processors.meta.activitynet import read_described, sentence_examples
+from mmvt.processors.splits import SplitPaths
 from mmvt.processors.text.annotated import AnnotatedTextProcessor
 
 

@@ -8,9 +8,9 @@ from typing import Any
 from typing_extensions import override
 
 from mmvt.errors import DataError
-from mmvt.processors.annotations import SplitPaths
 from mmvt.processors.labels import SpanClips
 from mmvt.processors.meta.coin import read_annotation
+from mmvt.processors.splits import SplitPaths
 from mmvt.processors.text.annotated import AnnotatedTextProcessor
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from typing_extensions import override
 
-from mmvt.processors.annotations import SplitPaths
 from mmvt.processors.base import TextClips
 from mmvt.processors.labels import MomentClips
 from mmvt.processors.meta.didemo import CHUNK, paragraphs, read_moments
+from mmvt.processors.splits import SplitPaths
 from mmvt.processors.text.annotated import AnnotatedTextProcessor
 
 

@@ -8,10 +8,10 @@ from typing import Any
 from typing_extensions import override
 
 from mmvt.errors import ConfigError
-from mmvt.processors.annotations import SplitPaths
 from mmvt.processors.base import TextClips
 from mmvt.processors.labels import ChoiceClips
 from mmvt.processors.meta.msrvtt import caption_ids, read_captions, read_choices, read_pairs
+from mmvt.processors.splits import SplitPaths
 from mmvt.processors.text.annotated import AnnotatedTextProcessor
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from typing_extensions import override
 
-from mmvt.processors.annotations import SplitPaths
 from mmvt.processors.labels import HighlightClips
 from mmvt.processors.meta.qvhighlights import read_queries
+from mmvt.processors.splits import SplitPaths
 from mmvt.processors.text.annotated import AnnotatedTextProcessor
 
 

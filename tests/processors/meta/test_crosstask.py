@@ -78,7 +78,7 @@ def test_related_videos_without_annotation_are_counted(
 @pytest.mark.faults
 def test_primary_videos_without_annotation_are_named(files: dict[str, Any]) -> None:
     Path(files["annotation_path"], "23521_v23521_1.csv").unlink()
-    with pytest.raises(DataError, match="1 videos have no annotation, such as 23521_v23521_1"):
+    with pytest.raises(DataError, match="1 videos have no annotation: 23521_v23521_1"):
         examples(files, split="train")
 
 

@@ -133,7 +133,7 @@ def test_a_test_video_in_the_training_list_is_refused(own: dict[str, Any]) -> No
 @pytest.mark.faults
 def test_videos_without_captions_are_named(own: dict[str, Any]) -> None:
     Path(own["train_path"]).write_text("video_id\nvideo0\nvideo99\n")
-    with pytest.raises(DataError, match=r"json: no caption of 1 videos, such as video99"):
+    with pytest.raises(DataError, match=r"json: no caption of 1 videos: video99"):
         examples(own, split="train")
     with pytest.raises(ConfigError, match="json_path is missing"):
         examples(own | {"json_path": None}, split="train")
