@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-import os
-import stat
 from array import array
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -20,9 +17,10 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
-from jaxtyping import Float64
+from numpy.typing import NDArray
 
 from mmvt.errors import MediaError
+from mmvt.features.container import Clock, named_errors, open_container
 
 logger = logging.getLogger(__name__)
 
@@ -32,9 +30,6 @@ CONTAINERS = (
 )
 MAX_PIXELS = 8192 * 4608
 MAX_SECONDS = 6 * 3600.0
-# A stream may end a little before its header says; a file that lost more than this is cut off.
-_MISSING_SECONDS = 0.25
-_MISSING_SHARE = 0.02
 _DAMAGED_SHARE = 0.01
 
 
@@ -69,11 +64,11 @@ class Timeline:
 
     Attributes:
         end: seconds at which the last packet ends.
-        keyframes: seconds of the frames at which decoding can start, ascending.
+        keyframes: (n,) seconds of the frames at which decoding can start, ascending.
     """
 
     end: float
-    keyframes: Float64[np.ndarray, " n"]
+    keyframes: NDArray[np.float64]
 
     def keyframe_before(self, seconds: float) -> float:
         """Return the last keyframe at or before a time, else the first."""
@@ -111,16 +106,7 @@ class VideoFile:
         self._open()
 
     def _open(self) -> None:
-        _check_regular(self.path)
-        with self._named_errors():
-            try:
-                self._container = av.open(
-                    f"file:{os.fspath(self.path)}",
-                    "r",
-                    options={"protocol_whitelist": "file", "format_whitelist": CONTAINERS},
-                )
-            except av.error.InvalidDataError as error:
-                raise MediaError(f"{self.path}: is no video, or lacks its header") from error
+        self._container = open_container(self.path, CONTAINERS, "video")
         try:
             self._stream = self._first_video_stream()
             self._check_limits()
@@ -178,7 +164,7 @@ class VideoFile:
             MediaError: there is no frame, the data is damaged, or the file is cut off.
         """
         count = damaged = 0
-        clock = _Clock(self)
+        clock = self._clock()
         stamps = _Stamps()
         for packet in self._packets(clock):
             try:
@@ -202,7 +188,7 @@ class VideoFile:
     def seek(self, seconds: float) -> None:
         """Move to the keyframe at or before a time, as well as the container's index allows."""
         offset = math.floor(seconds / self._seconds_per_tick + 0.5) + self._start
-        with self._named_errors():
+        with named_errors(self.path, "video"):
             self._container.seek(offset, stream=self._stream, backward=True)
         self._whole = False
 
@@ -217,25 +203,28 @@ class VideoFile:
         Raises:
             MediaError: the file is cut off or its packets cannot be read.
         """
-        clock = _Clock(self)
+        clock = self._clock()
         keyframes = array("d")
         for packet in self._packets(clock):
             if packet.is_keyframe and packet.pts is not None and not packet.is_discard:
                 keyframes.append((packet.pts - self._start) * self._seconds_per_tick)
         clock.check_complete()
         self.rewind()
-        end = clock.video_end - self._start * self._seconds_per_tick
+        end = clock.stream_end - self._start * self._seconds_per_tick
         return Timeline(end=end, keyframes=np.sort(np.array(keyframes)))
 
-    def _packets(self, clock: _Clock) -> Iterator[Packet[VideoStream]]:
+    def _clock(self) -> Clock:
+        return Clock(self.path, self._stream.index, self._said_duration())
+
+    def _packets(self, clock: Clock) -> Iterator[Packet[VideoStream]]:
         # other streams count towards the length only where the video has no length of its own
         streams: list[Stream] = [self._stream]
         if not self._stream.duration:
             streams = [s for s in self._container.streams if s.type in ("video", "audio")]
-        with self._named_errors():
+        with named_errors(self.path, "video"):
             demuxer = self._container.demux(*streams)
         while True:
-            with self._named_errors():
+            with named_errors(self.path, "video"):
                 packet = next(demuxer, None)
             if packet is None:
                 return
@@ -283,16 +272,6 @@ class VideoFile:
                 f"{self.path}: {duration:.0f} s long, more than {self._max_seconds:.0f} s"
             )
 
-    @contextmanager
-    def _named_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except av.error.ArgumentError as error:
-            raise MediaError(f"{self.path}: is no video file of a known container") from error
-        except (av.error.FFmpegError, OSError, UnicodeError) as error:
-            reason = None if isinstance(error, UnicodeError) else error.strerror
-            raise MediaError(f"{self.path}: {reason or error}") from error
-
 
 class _Stamps:
     """Chooses between the two time stamps of a frame: old AVI files have one kind that jumps."""
@@ -312,49 +291,6 @@ class _Stamps:
             if self._pts_jumps <= self._dts_jumps or frame.dts is None:
                 return frame.pts
         return frame.dts
-
-
-class _Clock:
-    """Measures how far the packets of a file reach, against what its headers say."""
-
-    def __init__(self, video: VideoFile) -> None:
-        self._video = video
-        self._own_duration = bool(video.stream.duration)
-        self._first: float | None = None
-        self._end = 0.0
-        self.video_end = 0.0
-
-    def add(self, packet: Packet[Stream]) -> None:
-        """Count a packet."""
-        if packet.pts is None or packet.time_base is None:
-            return
-        start = float(packet.pts * packet.time_base)
-        end = start + float((packet.duration or 0) * packet.time_base)
-        self._first = start if self._first is None else min(start, self._first)
-        self._end = max(self._end, end)
-        if packet.stream_index == self._video.stream.index:
-            self.video_end = max(self.video_end, end)
-
-    def check_complete(self) -> None:
-        """Raise where packets end well before the said duration."""
-        said = self._video.info.duration
-        if said is None or self._first is None:
-            return
-        found = self._end - self._first
-        if said - found > max(_MISSING_SECONDS, _MISSING_SHARE * said):
-            raise MediaError(f"{self._video.path}: cut off, {found:.1f} of {said:.1f} s are there")
-
-
-def _check_regular(path: Path) -> None:
-    try:
-        status = path.stat()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise MediaError(f"{path}: {reason}") from error
-    if not stat.S_ISREG(status.st_mode):
-        raise MediaError(f"{path}: is no regular file")
-    if status.st_size == 0:
-        raise MediaError(f"{path}: is empty (0 bytes)")
 
 
 def probe(
