@@ -18,6 +18,7 @@ COMMANDS = {
     "report": ("mmvt_cli.report", "write the report of a run as one HTML page"),
     "index": ("mmvt_cli.index", "make video files searchable"),
     "search": ("mmvt_cli.search", "find videos by a text"),
+    "store": ("mmvt_cli.store", "look into feature stores, check, merge and convert them"),
     "convert": ("mmvt_cli.convert", "convert checkpoints of the original VideoCLIP and VLM"),
     "describe": ("mmvt_cli.describe", "list plugins, their fields, types and defaults"),
     "check": ("mmvt_cli.check", "build every part of task YAMLs on the CPU"),

@@ -6,6 +6,7 @@ a pickle that asks for anything else is refused before it gets it.
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,32 +22,36 @@ from mmvt.errors import StoreError
 from mmvt.processors.base import TextClips
 
 
-class _Unsafe(pickle.UnpicklingError):
+class UnsafePickle(pickle.UnpicklingError):
     """A pickle asks for more than plain containers."""
 
 
-class _PlainUnpickler(pickle.Unpickler):
+class PlainUnpickler(pickle.Unpickler):
     """Makes plain containers; every way to a class, a function or an object is closed."""
 
     @override
-    def find_class(self, module: str, name: str) -> NoReturn:
-        raise _Unsafe(f"it asks for {module}.{name}")
+    def find_class(self, module: str, name: str) -> Any:
+        raise UnsafePickle(f"it asks for {module}.{name}")
 
     @override
     def persistent_load(self, pid: Any) -> NoReturn:
-        raise _Unsafe("it asks for an object from outside")
+        raise UnsafePickle("it asks for an object from outside")
 
 
-def read_plain_pickle(path: Path) -> Any:
+def read_plain_pickle(path: Path, unpickler: type[PlainUnpickler] = PlainUnpickler) -> Any:
     """Return what a pickle of plain containers holds.
+
+    Args:
+        path: the file.
+        unpickler: what makes the containers, and anything beside.
 
     Raises:
         StoreError: the file is missing or damaged, or unsafe: it asks for more than that.
     """
     try:
         with path.open("rb") as file:
-            return _PlainUnpickler(file).load()
-    except _Unsafe as error:
+            return unpickler(file).load()
+    except UnsafePickle as error:
         raise StoreError(f"{path}: unsafe pickle, not read: {error}") from error
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
@@ -58,7 +63,8 @@ class OriginalStore:
     """The features of one split, in the layout of the original.
 
     Args:
-        folder: holds ``{split}_meta.pkl`` and ``{split}_{shard}_data.npy`` and ``_starts.npy``.
+        folder: holds ``{split}_meta.pkl``, or ``{split}_meta.json`` where we wrote it, and
+            ``{split}_{shard}_data.npy`` and ``_starts.npy``.
         split: ``train`` or ``val``.
 
     Raises:
@@ -68,7 +74,11 @@ class OriginalStore:
     def __init__(self, folder: Path, split: str) -> None:
         self.folder, self.split = folder, split
         path = folder / f"{split}_meta.pkl"
-        meta = read_plain_pickle(path)
+        if not path.exists() and path.with_suffix(".json").exists():
+            path = path.with_suffix(".json")
+            meta = _read_json(path)
+        else:
+            meta = read_plain_pickle(path)
         self._places: dict[str, tuple[int, int]] = {}
         for shard, ids in _checked(path, meta).items():
             for position, video_id in enumerate(ids):
@@ -228,6 +238,13 @@ class OriginalTexts:
                 )
             self._shards[number] = times, tokens
         return self._shards[number]
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return {int(shard): ids for shard, ids in json.loads(path.read_bytes()).items()}
+    except (OSError, ValueError, AttributeError) as error:
+        raise StoreError(f"{path}: is damaged: {error}") from error
 
 
 def _checked(path: Path, meta: Any) -> dict[int, list[str]]:

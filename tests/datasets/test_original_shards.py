@@ -183,3 +183,11 @@ def test_plain_containers_are_read(
     path = tmp_path_factory.getbasetemp() / "plain.pkl"
     path.write_bytes(pickle.dumps(value, protocol))
     assert read_plain_pickle(path) == value
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("text", ["{", "[]", '{"a": ["v"]}', '{"0": [1]}'])
+def test_a_damaged_list_of_ids_in_json_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "val_meta.json").write_text(text)
+    with pytest.raises(StoreError, match=r"val_meta\.json: is (damaged|no list of video ids)"):
+        OriginalStore(tmp_path, "val")
