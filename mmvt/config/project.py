@@ -28,6 +28,7 @@ _FOLDERS = {
     "base_dir": "the folder of the task templates",
 }
 _HEADER = "# generated from {source}; edit that, not this; sha256 {digest}\n"
+_GENERATED = b"# generated from "
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,8 @@ class TaskFile:
         return is_generated(self.path) or self.says_the_same()
 
     def says_the_same(self) -> bool:
-        """Return whether somebody wrote a file that is the same configuration as the expansion."""
-        if not self.path.exists() or is_generated(self.path):
+        """Return whether there is a file of the same configuration that the launcher never wrote."""
+        if not self.path.exists() or self.path.read_bytes().startswith(_GENERATED):
             return False
         try:
             there = compose_template(self.path, self.path)
@@ -318,7 +319,7 @@ def is_generated(path: Path) -> bool:
     """Return whether a file is one that the launcher wrote and nobody has edited."""
     header, _, body = path.read_bytes().partition(b"\n")
     digest = hashlib.sha256(body).hexdigest()
-    return header.startswith(b"# generated from ") and header.endswith(f" {digest}".encode())
+    return header.startswith(_GENERATED) and header.endswith(f" {digest}".encode())
 
 
 def _generated(body: str, source: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mmvt.config.compose import TEMPLATES
-from mmvt.config.project import is_generated, load_project
+from mmvt.config.project import is_generated, load_project, load_task
 from mmvt.config.yaml_file import read_yaml
 from mmvt.errors import ConfigError
 
@@ -375,3 +375,49 @@ class TestGit:
         own = write(folder / "mine/.gitignore", "*.tmp\n")
         load_project(write(folder / "mine.yaml", PROJECT)).tasks["one.yaml"].write()
         assert own.read_text() == "*.tmp\n"
+
+
+class TestExpansionsInMemory:
+    @pytest.fixture
+    def project(self, folder: Path) -> Path:
+        return write(folder / "mine.yaml", PROJECT)
+
+    def test_a_task_that_was_not_written_yet_is_what_the_project_makes_of_it(
+        self, project: Path, folder: Path
+    ):
+        expected = load_project(project).tasks["one.yaml"].layer.data
+        for path in (Path("projects/mine/one.yaml"), folder / "mine" / "one.yaml"):
+            assert load_task(path).data == expected
+        assert load_task(path, ["dataset.max_len=7"]).data["dataset"]["max_len"] == 7
+        assert not (folder / "mine").exists()
+
+    def test_it_is_launched_and_written_alone(self, project: Path, folder: Path):
+        found = load_project(Path("projects/mine/two.yaml"))
+        assert (list(found.tasks), found.steps) == (["two.yaml"], [["two.yaml"]])
+        assert found.tasks["two.yaml"].source == Path("projects/mine.yaml")
+        found.tasks["two.yaml"].write()
+        assert files(folder / "mine") == {"two.yaml", ".gitignore"}
+
+    def test_a_file_that_is_there_counts(self, project: Path, folder: Path):
+        written = write(folder / "mine" / "one.yaml", "head: Mine\n")
+        assert load_task(written).data == {"head": "Mine"}
+        assert load_project(written).tasks["one.yaml"].source is None
+
+    def test_a_task_that_the_project_lacks_is_named(self, project: Path):
+        path = Path("projects/mine/oen.yaml")
+        with pytest.raises(ConfigError, match=r"mine.yaml has no such task; did you mean one.yaml"):
+            load_task(path)
+        with pytest.raises(ConfigError, match=r"oen.yaml: does not exist, and projects/mine.yaml"):
+            load_project(path)
+
+    def test_without_a_project_the_file_is_missing(self, folder: Path):
+        with pytest.raises(ConfigError, match=r"nowhere/one.yaml: does not exist"):
+            load_task(Path("projects/nowhere/one.yaml"))
+
+    def test_projects_that_come_with_mmvt_have_tasks_too(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.chdir(tmp_path)
+        layer = load_task(Path("projects/retri/videoclip/how2.yaml"))
+        assert layer.data["project_dir"] == "retri/videoclip"
+        assert layer.data["fairseq"]["checkpoint"]["save_dir"] == "runs/retri/videoclip"

@@ -68,6 +68,22 @@ def locallaunch(*words: str, **environment: str) -> subprocess.CompletedProcess[
     )
 
 
+def test_notes_on_a_yaml_for_the_original_are_printed_once(project: Path, capsys: Capture):
+    template = Path("projects/task/tiny.yaml")
+    other = template.with_name("other.yaml")
+    add(template, "task_type: sweep_big\nloss: {loss_cls: MMContraLoss}\n")
+    other.write_text("includes: tiny.yaml\ndataset: {mm_prob: 0.5}\n")
+    project.write_text(project.read_text().replace("[tiny.yaml]", "[tiny.yaml, other.yaml]"))
+    assert main([str(project)]) == 0
+    printed = capsys.readouterr().err.splitlines()
+    notes = [line.removeprefix("note: ") for line in printed if line.startswith("note: ")]
+    assert [note.partition(": ")[2] for note in notes] == [
+        "task_type has no meaning here: --jobtype says how a task is run",
+        "dataset.mm_prob is left out: no chosen part uses it",
+    ]
+    assert "original: true" in Path("projects/tiny/tiny.yaml").read_text()
+
+
 class TestWords:
     def test_without_arguments_it_prints_examples_and_the_projects(
         self, project: Path, capsys: Capture
