@@ -78,7 +78,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     from mmvt.features.extract import FrameOptions, build_encoder
     from mmvt.features.find import find_videos
+    from mmvt.features.heap import keep_freed_memory
 
+    keep_freed_memory()
     found = find_videos(args.videos, args.root)
     name, options = encoder_options(args.encoder, args.option)
     encoder = build_encoder(name, options)

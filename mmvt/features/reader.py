@@ -1,7 +1,8 @@
 """Frames of a video as chunks of RGB arrays, in memory that does not grow with its length.
 
 Frames pass through FFmpeg's own filters inside the process (``fps``, ``scale``, ``crop``), so they
-are the bytes that the ffmpeg command line gives for the same filters.
+are the bytes that the ffmpeg command line gives for the same filters. What is imported here is paid
+for in the memory of every process that decodes, and so there are no types from jaxtyping.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import av
 import numpy as np
 from av.filter import Graph
 from av.video.frame import VideoFrame
-from jaxtyping import Float64, UInt8
+from numpy.typing import NDArray
 
 from mmvt.errors import MediaError
 from mmvt.features.media import MAX_PIXELS, MAX_SECONDS, VideoFile, VideoInfo, probe
@@ -37,12 +38,12 @@ class FrameChunk(NamedTuple):
     """Consecutive frames of a video.
 
     Attributes:
-        frames: RGB; a view of a buffer that the next chunk overwrites.
-        times: seconds from the start of the file.
+        frames: (n, height, width, 3) RGB; a view of a buffer that the next chunk overwrites.
+        times: (n,) seconds from the start of the file.
     """
 
-    frames: UInt8[np.ndarray, "n height width 3"]
-    times: Float64[np.ndarray, " n"]
+    frames: NDArray[np.uint8]
+    times: NDArray[np.float64]
 
 
 def read_frames(
