@@ -92,7 +92,7 @@ class TaskFile:
         return is_generated(self.path) or self.says_the_same()
 
     def says_the_same(self) -> bool:
-        """Return whether there is a file of the same configuration that the launcher never wrote."""
+        """Return whether there is a file of the same content that the launcher never wrote."""
         if not self.path.exists() or self.path.read_bytes().startswith(_GENERATED):
             return False
         try:
