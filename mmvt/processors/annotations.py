@@ -66,7 +66,7 @@ class Record:
     def as_video(self, name: str) -> str:
         """Return the id of the video that is called ``name``; see :func:`video_id`."""
         try:
-            return video_id(name)
+            return check_id(name.strip())
         except DataError as error:
             self.problem(str(error))
         return ""
@@ -141,19 +141,6 @@ def refuse(problems: Sequence[str]) -> None:
 def clean(text: str) -> str:
     """Return text in Unicode's composed form, with single spaces for any white space."""
     return " ".join(unicodedata.normalize("NFC", text).split())
-
-
-def video_id(name: str) -> str:
-    """Return the id of a video that a public data set calls ``name``.
-
-    One name in 64 of YouTube's begins with a dash, which no id may: it gets ``./`` before it, which
-    leads to the same file in a folder of features.
-
-    Raises:
-        DataError: it cannot be an id; see :func:`mmvt.ids.check_id`.
-    """
-    name = name.strip()
-    return check_id(f"./{name}" if name.startswith("-") else name)
 
 
 def read_text(path: Path) -> str:

@@ -17,7 +17,6 @@ from mmvt.processors.annotations import (
     read_table,
     read_text,
     refuse,
-    video_id,
 )
 
 
@@ -88,14 +87,6 @@ def test_a_record_that_is_none_is_one_problem_whatever_it_is_asked() -> None:
     assert inner.spans("times") == []
     assert inner.entry(inner.value("more"), "more").listed("deep") == []
     assert one.problems == ["FILE:3: clip 2: is no mapping of keys and values"]
-
-
-def test_a_leading_dash_gets_a_folder_before_it() -> None:
-    assert video_id("-dh_uGahzYo") == "./-dh_uGahzYo"
-    assert Path("features") / f"{video_id('-x')}.npy" == Path("features/-x.npy")
-    assert video_id(" x-y ") == "x-y"
-    with pytest.raises(DataError, match="is empty"):
-        video_id("")
 
 
 def test_many_problems_are_counted() -> None:

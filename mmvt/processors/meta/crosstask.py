@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 
 from mmvt.errors import DataError
+from mmvt.ids import check_id
 from mmvt.processors.annotations import (
     Record,
     check_unique,
@@ -24,7 +25,6 @@ from mmvt.processors.annotations import (
     read_lines,
     read_text,
     refuse,
-    video_id,
 )
 from mmvt.processors.labels import Spans
 from mmvt.processors.meta.listed import ListedMetaProcessor
@@ -53,7 +53,7 @@ class TaskVideo:
     @property
     def video_id(self) -> str:
         """The id of the video."""
-        return video_id(self.name)
+        return check_id(self.name.strip())
 
 
 def read_tasks(path: Path) -> dict[str, list[str]]:

@@ -19,13 +19,13 @@ from typing import Literal
 
 from mmvt.datasets.original_shards import read_plain_pickle
 from mmvt.errors import ConfigError
+from mmvt.ids import check_id
 from mmvt.processors.annotations import (
     Record,
     read_lines,
     read_mapping,
     read_table,
     refuse,
-    video_id,
 )
 from mmvt.processors.meta.activitynet import Described, read_described
 from mmvt.processors.meta.listed import ListedMetaProcessor
@@ -279,7 +279,7 @@ def _sentences(videos: Iterable[Described]) -> Iterator[Clip]:
 
 def _without_prefix(video: Described) -> Described:
     # dense captions call a video of YouTube v_<id>
-    return replace(video, video_id=video_id(video.video_id.removeprefix("v_")))
+    return replace(video, video_id=check_id(video.video_id.removeprefix("v_")))
 
 
 def _read_list(path: Path, official: Annotation) -> list[Clip]:

@@ -47,7 +47,7 @@ def test_texts_are_all_captions_or_one(files: dict[str, Any]) -> None:
 def test_the_releases_own_file_is_read_too(tmp_path: Path) -> None:
     path = tmp_path / "AllVideoDescriptions.txt"
     path.write_text("# one a line\n\n-v_1_2 a dog runs\nw_3_4 a cat\n-v_1_2 the dog\n")
-    assert read_captions(path) == {"./-v_1_2": ["a dog runs", "the dog"], "w_3_4": ["a cat"]}
+    assert read_captions(path) == {"-v_1_2": ["a dog runs", "the dog"], "w_3_4": ["a cat"]}
 
 
 def test_the_real_file_has_24232_captions(shared: Path, tmp_path: Path) -> None:

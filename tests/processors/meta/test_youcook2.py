@@ -41,9 +41,9 @@ def test_a_clip_is_a_candidate_of_its_own(files: dict[str, Any]) -> None:
     pairs = list(built(YouCook2MetaProcessor, files, split="test"))
     assert pairs == list(built(YouCook2MetaProcessor, files, split="valid"))
     assert pairs[:2] == [("xyc_02_2abc@2-7",) * 2, ("xyc_02_2abc@9-14",) * 2]
-    assert pairs[3] == ("./-yc_03_3abc@2-7",) * 2
+    assert pairs[3] == ("-yc_03_3abc@2-7",) * 2
     train = [video for video, _ in built(YouCook2MetaProcessor, files, split="train")]
-    assert train[0] == "./-yc_00_0abc@2-7"
+    assert train[0] == "-yc_00_0abc@2-7"
     assert len(train) == 6
 
 
@@ -94,7 +94,7 @@ def test_a_pickled_list_is_read_without_running_it(
         "use_annotation_text": annotated,
     }
     [(video, text_id)] = built(YouCook2MetaProcessor, fields, split="train")
-    assert video == "./-yc_00_0abc@2-7"
+    assert video == "-yc_00_0abc@2-7"
     texts = built(YouCook2TextProcessor, fields)
     assert texts.tokenizer.decode(texts(text_id).cap[0]) == text
 
@@ -185,5 +185,5 @@ def test_an_annotation_or_a_list_that_is_wrong_is_told_by_video(
 
 @pytest.mark.faults
 def test_a_video_for_training_and_testing_is_refused(files: dict[str, Any]) -> None:
-    with pytest.raises(DataError, match=r"2 videos are in both .* \(train\): ./-yc_03_3abc, xyc"):
+    with pytest.raises(DataError, match=r"2 videos are in both .* \(train\): -yc_03_3abc, xyc"):
         built(YouCook2MetaProcessor, files, split="valid", train_path=files["val_path"])
