@@ -114,6 +114,7 @@ class VideoFile:
             self.close()
             raise
         self._stream.codec_context.thread_count = self._threads
+        # some files say how large they are in their frames alone
         self._stream.codec_context.options = {"max_pixels": str(self._max_pixels)}
         base = self._stream.time_base
         self._seconds_per_tick = float(base) if base else 1.0
@@ -172,6 +173,11 @@ class VideoFile:
             except av.error.InvalidDataError:
                 damaged += 1
                 continue
+            except av.error.FFmpegError as error:
+                raise MediaError(
+                    f"{self.path}: cannot be decoded ({error.strerror}): it is damaged, or has more "
+                    f"than {self._max_pixels} pixels"
+                ) from error
             for frame in frames:
                 count += 1
                 damaged += frame.is_corrupt
