@@ -20,7 +20,7 @@ array              shape        meaning
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -29,11 +29,11 @@ import numpy as np
 from jaxtyping import Int64
 
 from mmvt.errors import DataError
+from mmvt.evaluators.arrays import named, places, read, refuse_repeated
 from mmvt.evaluators.base import Predictions
 from mmvt.evaluators.metrics.ranks import MatrixScores, Ranks, Scores, VectorScores, chance, rank
 
 EqualCaptions = Literal["own", "any"]
-MOST_NAMED = 10
 _SPLIT_ARRAYS = ("text_ids", "video_ids", "text_video", "same_caption", "captions")
 
 
@@ -110,8 +110,8 @@ class RetrievalCase:
                 unexpected; a number is NaN. Ids are named.
         """
         text_ids, video_ids, text_video, same_caption, captions = _split(predictions)
-        text_rows = _places(predictions, "caption", "scored_texts", text_ids, allow_missing)
-        video_columns = _places(predictions, "video", "scored_videos", video_ids, allow_missing)
+        text_rows = places(predictions, "caption", "scored_texts", text_ids, allow_missing)
+        video_columns = places(predictions, "video", "scored_videos", video_ids, allow_missing)
         if not text_rows or not video_columns:
             raise DataError("no caption or no video of the split has a prediction")
         scores = _scores(predictions)
@@ -159,12 +159,6 @@ class RetrievalCase:
         return Direction(self.scores.transposed(), columns, counts, len(self.text_ids))
 
 
-def named(ids: Sequence[str]) -> str:
-    """Return the first of some ids for a message, and how many more there are."""
-    more = f" and {len(ids) - MOST_NAMED} more" if len(ids) > MOST_NAMED else ""
-    return ", ".join(repr(name) for name in ids[:MOST_NAMED]) + more
-
-
 def _grouped(pairs: Iterable[tuple[int, int]]) -> dict[int, list[int]]:
     """Return the second numbers of the pairs by the first, each once."""
     groups: dict[int, dict[int, None]] = defaultdict(dict)
@@ -184,25 +178,16 @@ def _found(
     ]
 
 
-def _array(predictions: Predictions, name: str) -> np.ndarray:
-    if name not in predictions:
-        raise DataError(
-            f"the predictions have no array {name!r}, only {', '.join(sorted(predictions))}"
-        )
-    return predictions[name]
-
-
 def _split(
     predictions: Predictions,
 ) -> tuple[list[str], list[str], list[int], list[int], list[str]]:
     """Return what was asked for, in the order of ``_SPLIT_ARRAYS``, checked."""
-    arrays = {name: _array(predictions, name) for name in _SPLIT_ARRAYS}
+    arrays = {name: read(predictions, name) for name in _SPLIT_ARRAYS}
     texts, videos = len(arrays["text_ids"]), len(arrays["video_ids"])
     if texts == 0:
         raise DataError("the predictions are of a split without captions")
     for name in ("text_ids", "video_ids"):
-        if twice := _repeated(arrays[name].tolist()):
-            raise DataError(f"{name} holds ids more than once: {named(twice)}")
+        refuse_repeated(name, arrays[name].tolist())
     for name in ("text_video", "same_caption", "captions"):
         if len(arrays[name]) != texts:
             raise DataError(f"{name} has {len(arrays[name])} rows for {texts} captions")
@@ -216,32 +201,8 @@ def _split(
     return text_ids, video_ids, text_video, same_caption, captions
 
 
-def _repeated(ids: Sequence[str]) -> list[str]:
-    return [name for name, times in Counter(ids).items() if times > 1]
-
-
-def _places(
-    predictions: Predictions, kind: str, array: str, expected: Sequence[str], allow_missing: bool
-) -> list[int]:
-    """Return the places of the predicted ids among those expected."""
-    ids = _array(predictions, array).tolist()
-    place = {name: number for number, name in enumerate(expected)}
-    predicted = set(ids)
-    problems = {
-        f"{kind}s predicted more than once": _repeated(ids),
-        f"predictions of {kind}s that the split does not have": [i for i in ids if i not in place],
-        f"{kind}s without a prediction": []
-        if allow_missing
-        else [name for name in expected if name not in predicted],
-    }
-    found = [f"{len(who)} {what}: {named(who)}" for what, who in problems.items() if who]
-    if found:
-        raise DataError("\n".join(found))
-    return [place[name] for name in ids]
-
-
 def _scores(predictions: Predictions) -> Scores:
-    texts, videos = (_array(predictions, f"scored_{kind}").tolist() for kind in ("texts", "videos"))
+    texts, videos = (read(predictions, f"scored_{kind}").tolist() for kind in ("texts", "videos"))
     if "scores" in predictions:
         return _matrix_scores(predictions["scores"], texts, videos)
     text = _vectors(predictions, "text", texts)
@@ -267,7 +228,7 @@ def _matrix_scores(matrix: np.ndarray, texts: list[str], videos: list[str]) -> S
 
 
 def _vectors(predictions: Predictions, kind: str, ids: list[str]) -> np.ndarray:
-    vectors = _array(predictions, f"{kind}_vectors")
+    vectors = read(predictions, f"{kind}_vectors")
     if vectors.ndim != 2 or len(vectors) != len(ids):
         raise DataError(f"{kind}_vectors have the shape {vectors.shape} for {len(ids)} ids")
     if not np.isfinite(vectors).all():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from typing_extensions import override
 
+from mmvt.evaluators.arrays import sha256_of
 from mmvt.evaluators.base import Metric, Predictions
 from mmvt.evaluators.metrics.ranks import original_summary, summary
 from mmvt.evaluators.retrieval_case import Direction, EqualCaptions, RetrievalCase
@@ -93,5 +93,4 @@ class RetrievalMetric(Metric):
 def _ids_sha256(case: RetrievalCase) -> str:
     """Return the sha256 of the sorted lines ``caption id, tab, video id`` of a split."""
     pairs = zip(case.text_ids, case.text_video, strict=True)
-    lines = sorted(f"{text}\t{case.video_ids[video]}\n" for text, video in pairs)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    return sha256_of(f"{text}\t{case.video_ids[video]}" for text, video in pairs)
