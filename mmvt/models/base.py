@@ -46,10 +46,12 @@ class Trunk(Part):
         hidden_size: width of the token embeddings it takes and of the states it returns.
         encodes_apart: the states of a video do not depend on the text beside it, nor those of a
             text on the video, so that each has one vector whatever it is compared with.
+        is_causal: no word sees a later one, so that text can be generated word by word.
     """
 
     hidden_size: int
     encodes_apart: bool = True
+    is_causal: bool = False
 
 
 class Head(Part):
@@ -58,6 +60,9 @@ class Head(Part):
     Attributes:
         defaults: what a project uses unless it sets it: plugin names by slot, such as
             ``{"loss": "SymmetricNCE", "layout": "VideoTextLayout"}``.
+        needs_causal: it tells words from those before them, and learns nothing from a trunk that
+            shows it the later ones.
     """
 
     defaults: ClassVar[Mapping[str, str]] = {}
+    needs_causal: ClassVar[bool] = False

@@ -160,6 +160,7 @@ class JointTrunk(Trunk):
         self.num_iso_layer = num_iso_layer or 0
         self.encodes_apart = self.num_iso_layer > 0
         self.text_attention = text_attention
+        self.is_causal = text_attention == "causal"
         self.hidden_size: int = config.hidden_size
 
     @override
@@ -171,6 +172,7 @@ class JointTrunk(Trunk):
         cmasks: Bool[Tensor, "texts text_len"],
         window_caps: Int[Tensor, "batch window_text_len"] | None = None,
         window_cmasks: Bool[Tensor, "batch window_text_len"] | None = None,
+        attention_mask: Bool[Tensor, "batch length length"] | None = None,
     ) -> dict[str, Tensor]:
         """Return the states of the joint sequence, its two parts, and the word embeddings.
 
@@ -187,13 +189,15 @@ class JointTrunk(Trunk):
             window_caps: what goes with each video instead, where ``caps`` are texts of their own:
                 these then run without frames.
             window_cmasks: its mask.
+            attention_mask: what each position of the joint sequence sees in the layers that are not
+                isolated; by default as ``text_attention`` says.
 
         Raises:
             ConfigError: the video or the text is longer than the model's positions.
         """
         end = vmasks.shape[1] + 2
         if window_caps is None or window_cmasks is None:
-            hidden, apart = self._states(video_embeddings, vmasks, caps, cmasks)
+            hidden, apart = self._states(video_embeddings, vmasks, caps, cmasks, attention_mask)
             hidden_text = torch.cat([apart[:, :1], apart[:, end:]], dim=1)
         else:
             hidden, apart = self._states(video_embeddings, vmasks, window_caps, window_cmasks)
@@ -213,6 +217,7 @@ class JointTrunk(Trunk):
         vmasks: Bool[Tensor, "batch video_len"],
         caps: Int[Tensor, "batch text_len"],
         cmasks: Bool[Tensor, "batch text_len"],
+        attention_mask: Bool[Tensor, "batch length length"] | None = None,
     ) -> tuple[Float[Tensor, "batch length hidden"], Float[Tensor, "batch length hidden"]]:
         """Return the states of the last layer and those of the last isolated one."""
         states = self.bert.embeddings(
@@ -220,7 +225,7 @@ class JointTrunk(Trunk):
         )
         layers = self.bert.encoder.layer
         between = states
-        masks = self._masks(vmasks, cmasks)
+        masks = self._masks(vmasks, cmasks, attention_mask)
         for number, (layer, mask) in enumerate(zip(layers, masks, strict=True), start=1):
             states = layer(states, mask)
             if number == (self.num_iso_layer or len(layers)):
@@ -228,10 +233,15 @@ class JointTrunk(Trunk):
         return states, between
 
     def _masks(
-        self, vmasks: Bool[Tensor, "batch video_len"], cmasks: Bool[Tensor, "batch text_len"]
+        self,
+        vmasks: Bool[Tensor, "batch video_len"],
+        cmasks: Bool[Tensor, "batch text_len"],
+        attention_mask: Bool[Tensor, "batch length length"] | None,
     ) -> list[Bool[Tensor, "batch 1 length length"]]:
         """Return what is seen in each layer."""
-        if self.text_attention == "causal":
+        if attention_mask is not None:
+            joint = layer_mask(attention_mask)
+        elif self.text_attention == "causal":
             joint = layer_mask(causal_attention(vmasks, cmasks, "text"))
         else:
             joint = key_mask(joint_mask(vmasks, cmasks))

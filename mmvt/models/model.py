@@ -18,10 +18,19 @@ class MultimodalModel(nn.Module):
         encoders: an encoder a modality; the name is part of the checkpoint keys.
         trunk: joins or keeps apart the modalities.
         head: makes what a loss or a predictor needs.
+
+    Raises:
+        ConfigError: the head tells words from those before them, but the trunk shows it the later
+            ones.
     """
 
     def __init__(self, encoders: Mapping[str, Encoder], trunk: Trunk, head: Head) -> None:
         super().__init__()
+        if head.needs_causal and not trunk.is_causal:
+            raise ConfigError(
+                f"{type(head).__name__} tells words from those before them, but "
+                f"{type(trunk).__name__} shows it the later ones; set trunk.text_attention: causal"
+            )
         self.encoders = nn.ModuleDict(encoders)
         self.trunk = trunk
         self.head = head

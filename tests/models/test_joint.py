@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import BertConfig, BertForMaskedLM
 
 from mmvt.errors import ConfigError
+from mmvt.models.attention_masks import causal_attention
 from mmvt.models.joint import JointTrunk, SharedTrunk
 from mmvt.models.pooling import pool_text, pool_video
 from tests.models.conftest import TINY, VIDEO_LEN
@@ -87,6 +88,17 @@ def test_causal_text_sees_the_video_and_what_came_before(inputs: dict[str, Tenso
     states = plain_bert(weights, sequence(weights, inputs, 4), seen)[-1]
     # what padding sees is another matter
     torch.testing.assert_close(hidden[real(inputs)], states[real(inputs)])
+
+
+@torch.no_grad()
+def test_a_mask_of_the_example_takes_the_place_of_what_all_see(inputs: dict[str, Tensor]):
+    causal = causal_attention(inputs["vmasks"], inputs["cmasks"], "text")
+    expected = joint(text_attention="causal")(**inputs)["hidden"]
+    torch.testing.assert_close(joint()(**inputs, attention_mask=causal)["hidden"], expected)
+    isolated = joint(num_iso_layer=2)
+    given, plain = isolated(**inputs, attention_mask=causal), isolated(**inputs)
+    torch.testing.assert_close(given["hidden_text"], plain["hidden_text"])
+    assert not torch.allclose(given["hidden"], plain["hidden"])
 
 
 @torch.no_grad()

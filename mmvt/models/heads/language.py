@@ -26,6 +26,7 @@ class LanguageHead(WordHead):
     """
 
     produces = ("logits",)
+    needs_causal = True
     defaults: ClassVar[Mapping[str, str]] = {
         "trunk": "JointTrunk",
         "loss": "LanguageCrossEntropy",

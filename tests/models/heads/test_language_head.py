@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
+from mmvt.errors import ConfigError
 from mmvt.models.heads.language import LanguageHead
+from mmvt.models.joint import JointTrunk
+from mmvt.models.model import MultimodalModel
 
 
 def head_of() -> LanguageHead:
@@ -40,3 +44,11 @@ def test_words_are_tied_to_their_embeddings():
     head.next_token_logits(torch.randn(1, 2, 3), words).sum().backward()
     assert words.grad is not None
     assert not any("decoder" in name for name in head.state_dict())
+
+
+def test_a_trunk_that_shows_the_words_to_tell_is_refused():
+    small = {"hidden_size": 3, "num_attention_heads": 1, "num_hidden_layers": 1, "vocab_size": 5}
+    fields = {"max_video_len": 2, "pretrained": False, "bert_config": small}
+    with pytest.raises(ConfigError, match=r"JointTrunk shows it the later ones; set trunk.text_at"):
+        MultimodalModel({}, JointTrunk(**fields), head_of())
+    MultimodalModel({}, JointTrunk(**fields, text_attention="causal"), head_of())
