@@ -175,7 +175,7 @@ class VideoFile:
                 continue
             except av.error.FFmpegError as error:
                 raise MediaError(
-                    f"{self.path}: cannot be decoded ({error.strerror}): it is damaged, or has more "
+                    f"{self.path}: cannot be decoded ({error.strerror}): damaged, or has more "
                     f"than {self._max_pixels} pixels"
                 ) from error
             for frame in frames:
