@@ -182,6 +182,12 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
             "S3D": "mmvt.features.s3d.encoder",
         },
     ),
+    "audio_encoder": (
+        "mmvt.features.base:AudioEncoder",
+        {
+            "LogMel": "mmvt.features.logmel",
+        },
+    ),
 }
 
 

@@ -18,10 +18,10 @@ from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import Float32, Float64, UInt8
 
 import mmvt
-from mmvt.features.decoder import DONE, FAILED, FRAMES, HEADER
+from mmvt.features.decoder import DONE, FAILED, FRAMES, HEADER, SOUND
 from mmvt.features.find import Video
 
 TIME_LIMIT = 300.0
@@ -34,13 +34,14 @@ _ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65
 
 @dataclass(frozen=True)
 class Chunk:
-    """Frames of a video, or its end: then the reason of a failure, or its length.
+    """Frames or sound of a video, or its end: then the reason of a failure, or its length.
 
     Attributes:
         number: place of the video among all.
         video: the video.
         frames: RGB frames.
-        times: seconds of each frame.
+        samples: mono sound from -1 to 1.
+        times: seconds of each frame, or of the first sample; None at the end.
         reason: why the video failed.
         duration: seconds of video, None where the file does not say.
     """
@@ -48,7 +49,8 @@ class Chunk:
     number: int
     video: Video
     frames: UInt8[np.ndarray, "n height width 3"] | None = None
-    times: Float64[np.ndarray, " n"] | None = None
+    samples: Float32[np.ndarray, " n"] | None = None
+    times: Float64[np.ndarray, " moments"] | None = None
     reason: str | None = None
     duration: float | None = None
 
@@ -60,7 +62,7 @@ class DecodePool:
 
     Args:
         decoders: number of processes.
-        options: arguments of :func:`~mmvt.features.reader.read_frames` but the path.
+        options: a request as :mod:`mmvt.features.decoder` takes it, but for the path.
         time_limit: seconds that a decoder may be silent before it is killed and its video fails.
     """
 
@@ -166,7 +168,11 @@ class _Decoder:
                 if kind == FRAMES:
                     times = self._read(8 * count).view(np.float64)
                     frames = self._read(count * height * width * 3)
-                    yield Chunk(number, video, frames.reshape(count, height, width, 3), times)
+                    frames = frames.reshape(count, height, width, 3)
+                    yield Chunk(number, video, frames=frames, times=times)
+                elif kind == SOUND:
+                    samples = self._read(4 * count).view(np.float32)
+                    yield Chunk(number, video, samples=samples, times=np.array([seconds]))
                 elif kind == FAILED:
                     yield Chunk(number, video, reason=self._read(count).tobytes().decode())
                     return

@@ -1,10 +1,11 @@
-"""The process that decodes: reads requests from standard input, writes frames to standard output.
+"""The process that decodes: requests from standard input, frames or sound to standard output.
 
     python -m mmvt.features.decoder
 
 A decoder may hang, crash or be killed for its memory; in a process of its own it takes nothing else
 with it. A request is a line of JSON with the arguments of
-:func:`~mmvt.features.reader.read_frames`. The answer is a series of messages, each a
+:func:`~mmvt.features.reader.read_frames`, or with a path and those of
+:func:`~mmvt.features.audio.read_sound` under ``sound``. The answer is a series of messages, each a
 :data:`HEADER` and what it announces; the last one says how the video ended.
 """
 
@@ -21,11 +22,13 @@ from collections.abc import Iterable
 from typing import Any, BinaryIO
 
 from mmvt.errors import MediaError
+from mmvt.features.audio import read_sound
 from mmvt.features.reader import probe, read_frames
 
-# kind; number of frames, or bytes of a reason; height; width; duration in seconds, NaN if unknown
+# kind; number of frames, samples or bytes of a reason; height; width; seconds at which the sound
+# begins, or that the video lasts, NaN if unknown
 HEADER = struct.Struct("<4sIIId")
-FRAMES, DONE, FAILED = b"FRMS", b"DONE", b"FAIL"
+FRAMES, SOUND, DONE, FAILED = b"FRMS", b"SOND", b"DONE", b"FAIL"
 _PR_SET_PDEATHSIG = 1
 
 
@@ -43,17 +46,31 @@ def main() -> int:
 
 
 def answer(request: dict[str, Any], out: BinaryIO) -> None:
-    """Write the frames of a video and how it ended."""
+    """Write the frames or the sound of a video, and how it ended."""
     path = request.pop("path")
+    sound = request.pop("sound", None)
     try:
-        duration = probe(path).duration
-        for frames, times in read_frames(path, **request):
-            _send(out, HEADER.pack(FRAMES, *frames.shape[:3], 0.0), times.data, frames.data)
+        duration = _frames(path, request, out) if sound is None else _sound(path, sound, out)
     except MediaError as error:
         reason = str(error).removeprefix(f"{path}: ").encode("utf-8", "backslashreplace")
         _send(out, HEADER.pack(FAILED, len(reason), 0, 0, 0.0), reason)
     else:
         _send(out, HEADER.pack(DONE, 0, 0, 0, math.nan if duration is None else duration))
+
+
+def _frames(path: str, request: dict[str, Any], out: BinaryIO) -> float | None:
+    duration = probe(path).duration
+    for frames, times in read_frames(path, **request):
+        _send(out, HEADER.pack(FRAMES, *frames.shape[:3], 0.0), times.data, frames.data)
+    return duration
+
+
+def _sound(path: str, request: dict[str, Any], out: BinaryIO) -> float:
+    duration = 0.0
+    for samples, time in read_sound(path, **request):
+        _send(out, HEADER.pack(SOUND, len(samples), 0, 0, time), samples.data)
+        duration = time + len(samples) / request["rate"]
+    return duration
 
 
 def _send(out: BinaryIO, *parts: bytes | memoryview) -> None:

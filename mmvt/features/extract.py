@@ -12,36 +12,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
 
 from mmvt.config.fields import REQUIRED, convert, fields_of
 from mmvt.datasets.manifest import NAME, read_manifest
-from mmvt.errors import ConfigError, StoreError, did_you_mean
-from mmvt.features.base import FeatureEncoder
+from mmvt.errors import ConfigError, PluginError, StoreError, did_you_mean
+from mmvt.features.base import AudioEncoder, FeatureEncoder
 from mmvt.features.decode_pool import TIME_LIMIT, Chunk, DecodePool
 from mmvt.features.find import Failure, Video
 from mmvt.features.shard import StoreWriter
+from mmvt.features.steps import Encoding, FrameOptions, Steps, encoding_of
 from mmvt.files import atomic_write_text
 from mmvt.plugins import load_plugins
 
+__all__ = ["FAILURES", "FrameOptions", "Report", "build_encoder", "extract"]
+
 FAILURES = "failures.jsonl"
-
-
-@dataclass(frozen=True)
-class FrameOptions:
-    """Which frames of a video are encoded, and how large.
-
-    Attributes:
-        fps: feature steps a second; 1 where neither this nor ``num_segments`` is given.
-        num_segments: feature steps a video: a frame from the middle of each of as many equal
-            parts. The store then has no constant rate, which it states as 0 steps a second.
-        short_side: pixels to which the shorter side is scaled before the centre is cut out; by
-            default the frame size of the encoder, so that nothing is cut off a square video.
-    """
-
-    fps: float | None = None
-    num_segments: int | None = None
-    short_side: int | None = None
+ENCODER_KINDS = ("feature_encoder", "audio_encoder")
 
 
 @dataclass
@@ -59,8 +45,8 @@ class Report:
     failures: list[Failure] = field(default_factory=list)
 
 
-def build_encoder(name: str, options: Mapping[str, Any]) -> FeatureEncoder:
-    """Return a feature encoder by its class name.
+def build_encoder(name: str, options: Mapping[str, Any]) -> FeatureEncoder | AudioEncoder:
+    """Return an encoder of frames or of sound by its class name.
 
     Args:
         name: name of the plugin, such as ``EfficientNetLite0``.
@@ -70,7 +56,7 @@ def build_encoder(name: str, options: Mapping[str, Any]) -> FeatureEncoder:
         PluginError: there is no such encoder.
         ConfigError: an option is unknown, missing or of the wrong type.
     """
-    cls: type[FeatureEncoder] = load_plugins().get("feature_encoder", name)
+    cls = _encoder_class(name)
     fields = {item.name: item for item in fields_of(cls)}
     problems = [
         f"{name} has no option {key!r}{did_you_mean(key, fields)} (it has {', '.join(fields)})"
@@ -91,11 +77,21 @@ def build_encoder(name: str, options: Mapping[str, Any]) -> FeatureEncoder:
     return cls(**values)
 
 
+def _encoder_class(name: str) -> type[FeatureEncoder | AudioEncoder]:
+    """Return the class of an encoder of frames or of sound."""
+    plugins = load_plugins()
+    names = {n: kind for kind in ENCODER_KINDS for n in plugins.registries[kind].names()}
+    if name not in names:
+        hint = did_you_mean(name, names) or f" (there are {', '.join(sorted(names))})"
+        raise PluginError(f"no feature encoder named {name!r}{hint}")
+    return plugins.get(names[name], name)
+
+
 def extract(
     videos: Sequence[Video],
-    encoder: FeatureEncoder,
+    encoder: FeatureEncoder | AudioEncoder,
     folder: Path,
-    options: FrameOptions = FrameOptions(),
+    options: FrameOptions | None = None,
     *,
     dtype: str = "float16",
     shard_size: int = 512,
@@ -106,7 +102,7 @@ def extract(
     retry_failed: bool = False,
     on_video: Callable[[Video, str | None], None] | None = None,
 ) -> Report:
-    """Add the features of videos to a store and return what became of them.
+    """Add the features of videos to a store, and return what became of them.
 
     Videos that the store holds are skipped. A video that cannot be read is written down in
     ``failures.jsonl`` in the store, with the reason, and the run goes on; later runs leave it out
@@ -118,7 +114,7 @@ def extract(
         videos: files and their ids.
         encoder: what turns frames into rows.
         folder: the feature store; made, or added to.
-        options: which frames.
+        options: which frames; one a second by default.
         dtype: type of the numbers in the store.
         shard_size: most videos in a shard.
         batch: frames that are encoded at a time; rounded to whole steps of the encoder. Few suit
@@ -133,17 +129,16 @@ def extract(
         StoreError: the store was made with other options; each is named with both values.
         ConfigError: the options do not fit the encoder.
     """
-    rates = _rates(encoder, options)
-    made_by = _made_by(encoder, options)
-    _refuse_mixture(folder, made_by)
+    encoding = encoding_of(encoder, options or FrameOptions(), dtype, batch)
+    _refuse_mixture(folder, encoding.made_by)
     report = Report()
     with StoreWriter(
         folder,
-        dim=encoder.dim,
-        grid=encoder.grid,
+        dim=encoding.dim,
+        grid=encoding.grid,
         dtype=dtype,
-        fps=rates.steps,
-        encoder=made_by,
+        fps=encoding.fps,
+        encoder=encoding.made_by,
         shard_size=shard_size,
         append=True,
     ) as writer:
@@ -151,12 +146,11 @@ def extract(
         absent = [video for video in videos if video.id not in writer]
         report.skipped = len(videos) - len(absent)
         todo = [video for video in absent if (video.id in failures) == retry_failed]
-        reading = _reading(encoder, options, rates, batch)
-        with DecodePool(decoders, reading, time_limit=time_limit) as pool:
-            encoded = _in_parallel(pool.chunks(todo), encoder, dtype, workers)
-            for features in _in_order(_whole(encoded, encoder.clip_frames)):
+        with DecodePool(decoders, encoding.request, time_limit=time_limit) as pool:
+            encoded = _in_parallel(pool.chunks(todo), encoding, workers)
+            for features in _in_order(_whole(encoded)):
                 pool.done()
-                reason = features.reason or _added(writer, features)
+                reason = features.reason or _added(writer, encoding, features)
                 failures.note(features.video, reason)
                 report.extracted += reason is None
                 if on_video is not None:
@@ -166,18 +160,11 @@ def extract(
 
 
 @dataclass(frozen=True)
-class _Rates:
-    frames: float | None
-    steps: float
-
-
-@dataclass(frozen=True)
 class _Features:
     """All features of a video, or the reason why there are none."""
 
     end: Chunk
-    rows: list[np.ndarray]
-    times: list[np.ndarray]
+    parts: list[Steps]
 
     @property
     def video(self) -> Video:
@@ -210,34 +197,6 @@ class _Failures(dict[str, Failure]):
         atomic_write_text(self._path, "".join(lines))
 
 
-def _rates(encoder: FeatureEncoder, options: FrameOptions) -> _Rates:
-    """Return frames a second to decode (None: segments) and feature steps a second."""
-    native = encoder.frames_per_second
-    if options.num_segments is not None:
-        if options.fps is not None:
-            raise ConfigError("give fps or num_segments, not both")
-        if encoder.clip_frames > 1 or native is not None:
-            raise ConfigError(
-                f"{type(encoder).__name__} takes clips of consecutive frames, no segments"
-            )
-        return _Rates(None, 0.0)
-    if native is None:
-        steps = 1.0 if options.fps is None else options.fps
-        return _Rates(steps * encoder.clip_frames, steps)
-    steps = native / encoder.clip_frames
-    if options.fps not in (None, steps):
-        raise ConfigError(f"{type(encoder).__name__} gives {steps:g} steps a second; leave fps out")
-    return _Rates(native, steps)
-
-
-def _made_by(encoder: FeatureEncoder, options: FrameOptions) -> dict[str, Any]:
-    """Return all that must be equal for features to go into one store."""
-    frames = asdict(options) | {"short_side": options.short_side or encoder.frame_size}
-    del frames["fps"]  # the store has it
-    made_by: dict[str, Any] = json.loads(json.dumps({**encoder.fingerprint, "frames": frames}))
-    return made_by
-
-
 def _refuse_mixture(folder: Path, made_by: Mapping[str, Any]) -> None:
     """Raise where a store was made by another encoder, naming what differs.
 
@@ -263,22 +222,9 @@ def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _reading(
-    encoder: FeatureEncoder, options: FrameOptions, rates: _Rates, batch: int
-) -> dict[str, Any]:
-    """Return the arguments of ``read_frames`` but the path."""
-    return {
-        "fps": rates.frames,
-        "num_segments": options.num_segments,
-        "short_side": options.short_side or encoder.frame_size,
-        "crop": encoder.frame_size,
-        "chunk": max(1, batch // encoder.clip_frames) * encoder.clip_frames,
-    }
-
-
 def _in_parallel(
-    chunks: Iterable[Chunk], encoder: FeatureEncoder, dtype: str, workers: int
-) -> Iterator[tuple[Chunk, np.ndarray | None]]:
+    chunks: Iterable[Chunk], encoding: Encoding, workers: int
+) -> Iterator[tuple[Chunk, Steps | None]]:
     """Yield chunks with their rows, in the order they came, several being encoded at a time.
 
     Workers with one thread each do not wait for each other at every layer, as the threads of one
@@ -290,34 +236,36 @@ def _in_parallel(
     try:
         if workers == 1:  # in this thread, whose memory the encoder has used before
             for chunk in chunks:
-                yield chunk, _rows(chunk.frames, encoder, dtype)
+                yield chunk, _steps(chunk, encoding)
             return
-        waiting: deque[tuple[Chunk, Future[np.ndarray | None]]] = deque()
+        waiting: deque[tuple[Chunk, Future[Steps | None]]] = deque()
         with ThreadPoolExecutor(workers, "encode", torch.set_num_threads, (1,)) as pool:
             for chunk in chunks:
-                waiting.append((chunk, pool.submit(_rows, chunk.frames, encoder, dtype)))
+                waiting.append((chunk, pool.submit(_steps, chunk, encoding)))
                 if len(waiting) > workers:
-                    first, rows = waiting.popleft()
-                    yield first, rows.result()
+                    first, steps = waiting.popleft()
+                    yield first, steps.result()
             while waiting:
-                first, rows = waiting.popleft()
-                yield first, rows.result()
+                first, steps = waiting.popleft()
+                yield first, steps.result()
     finally:
         torch.set_num_threads(threads)
 
 
-def _whole(
-    chunks: Iterable[tuple[Chunk, np.ndarray | None]], clip_frames: int
-) -> Iterator[_Features]:
+def _steps(chunk: Chunk, encoding: Encoding) -> Steps | None:
+    """Return the steps of a chunk; None where it is the end of its video."""
+    return None if chunk.times is None else encoding.encode(chunk)
+
+
+def _whole(chunks: Iterable[tuple[Chunk, Steps | None]]) -> Iterator[_Features]:
     """Yield each video when its last chunk has come."""
-    open_videos: dict[int, tuple[list[np.ndarray], list[np.ndarray]]] = {}
-    for chunk, encoded in chunks:
-        rows, times = open_videos.setdefault(chunk.number, ([], []))
-        if encoded is None or chunk.times is None:
-            yield _Features(chunk, *open_videos.pop(chunk.number))
+    open_videos: dict[int, list[Steps]] = {}
+    for chunk, steps in chunks:
+        parts = open_videos.setdefault(chunk.number, [])
+        if steps is None:
+            yield _Features(chunk, open_videos.pop(chunk.number))
         else:
-            rows.append(encoded)
-            times.append(chunk.times[::clip_frames])
+            parts.append(steps)
 
 
 def _in_order(videos: Iterable[_Features]) -> Iterator[_Features]:
@@ -331,34 +279,19 @@ def _in_order(videos: Iterable[_Features]) -> Iterator[_Features]:
             number += 1
 
 
-def _rows(
-    frames: UInt8[np.ndarray, "n height width 3"] | None, encoder: FeatureEncoder, dtype: str
-) -> Float[np.ndarray, "steps *grid dim"] | None:
-    if frames is None:
-        return None
-    filled = _filled(frames, encoder.clip_frames)
-    with np.errstate(over="ignore"):  # what became infinite is refused as a whole
-        steps = encoder.encode(torch.from_numpy(filled)).numpy().astype(dtype)
-    return steps[:, 0] if encoder.grid == 1 else steps
-
-
-def _filled(
-    frames: UInt8[np.ndarray, "n height width 3"], clip_frames: int
-) -> UInt8[np.ndarray, "m height width 3"]:
-    """Return frames that make whole steps, the last one repeated where some are missing."""
-    lacking = -len(frames) % clip_frames
-    return np.concatenate([frames, np.repeat(frames[-1:], lacking, axis=0)]) if lacking else frames
-
-
-def _added(writer: StoreWriter, features: _Features) -> str | None:
+def _added(writer: StoreWriter, encoding: Encoding, features: _Features) -> str | None:
     """Add features to the store; return the reason where they are no good."""
-    if not all(np.isfinite(rows).all() for rows in features.rows):
+    if not all(np.isfinite(part.rows).all() for part in features.parts):
         return "its features are not finite"
+    if not any(len(part.rows) for part in features.parts):
+        return "it is too short for a single row"
+    rows, times, n_valid = encoding.whole(features.parts)
     writer.add(
         features.video.id,
-        np.concatenate(features.rows),
+        rows,
         duration=features.end.duration,
-        times=np.concatenate(features.times),
+        times=times,
         source=str(features.video.path),
+        n_valid=n_valid,
     )
     return None

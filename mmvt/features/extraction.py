@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmvt.errors import ConfigError, DataError, MediaError
-from mmvt.features.base import FeatureEncoder
-from mmvt.features.extract import FrameOptions
+from mmvt.features.base import FeatureEncoder, WholeVideoEncoder
 from mmvt.features.reader import probe, read_frames
 from mmvt.features.select import segment_midpoints
+from mmvt.features.steps import FrameOptions
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +61,10 @@ class Extraction:
     ) -> None:
         if fps is not None and segments is not None:
             raise ConfigError("features takes fps or segments, not both")
+        if isinstance(encoder, WholeVideoEncoder):
+            raise ConfigError(
+                f"{type(encoder).__name__} gives rows without a time; use it in a store"
+            )
         if fps is not None and not (math.isfinite(fps) and fps > 0):
             raise ConfigError(f"features.fps is {fps}, but must be above 0")
         if segments is not None and segments < 1:
@@ -146,7 +150,7 @@ class Extraction:
     @property
     def _rate(self) -> float | None:
         """Frames a second; None for segments."""
-        return None if self.fps is None else self.fps * self.encoder.clip_frames
+        return None if self.fps is None else self.fps * self.encoder.step_frames
 
     def _chosen(self, count: int, rate: float) -> Iterable[int]:
         if self._rate is None:
@@ -158,10 +162,11 @@ class Extraction:
     def _encode(
         self, frames: Num[Tensor, "frames height width 3"]
     ) -> Float[Tensor, "steps grid2 dim"]:
+        steps = -(-len(frames) // self.encoder.step_frames)
         lacking = -len(frames) % self.encoder.clip_frames
         if lacking:  # the last clip stands still
             frames = torch.cat([frames, frames[-1:].expand(lacking, -1, -1, -1)])
-        return self.encoder.encode(frames)
+        return self.encoder.encode(frames)[:steps]
 
 
 def _steps_a_second(encoder: FeatureEncoder, fps: float | None) -> float:
@@ -169,7 +174,7 @@ def _steps_a_second(encoder: FeatureEncoder, fps: float | None) -> float:
     native = encoder.frames_per_second
     if native is None:
         return 1.0 if fps is None else fps
-    steps = native / encoder.clip_frames
+    steps = native / encoder.step_frames
     if fps not in (None, steps):
         raise ConfigError(
             f"features.fps is {fps:g}, but {type(encoder).__name__} gives {steps:g} steps a second"
