@@ -69,6 +69,7 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
             "QVHighlightsTextProcessor": "mmvt.processors.text.qvhighlights",
             "HMDB51TextProcessor": "mmvt.processors.text.hmdb51",
             "ShardedTextProcessor": "mmvt.processors.text.shards",
+            "StoreTextProcessor": "mmvt.processors.text.shards",
             "JSONTextProcessor": "mmvt.processors.text.json_file",
         },
     ),

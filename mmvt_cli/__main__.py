@@ -19,6 +19,7 @@ COMMANDS = {
     "index": ("mmvt_cli.index", "make video files searchable"),
     "search": ("mmvt_cli.search", "find videos by a text"),
     "store": ("mmvt_cli.store", "look into feature stores, check, merge and convert them"),
+    "tokenize": ("mmvt_cli.tokenize", "clean captions and write them to shards, tokenised"),
     "convert": ("mmvt_cli.convert", "convert checkpoints of the original VideoCLIP and VLM"),
     "describe": ("mmvt_cli.describe", "list plugins, their fields, types and defaults"),
     "check": ("mmvt_cli.check", "build every part of task YAMLs on the CPU"),

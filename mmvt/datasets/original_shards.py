@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, Protocol, runtime_checkable
 
 import numpy as np
+import xxhash
 from jaxtyping import Float, Int
 from typing_extensions import override
 
@@ -20,6 +22,8 @@ from mmvt.datasets.gather import RowSpans
 from mmvt.datasets.sharded_tensor import ShardedTensor, all_finite
 from mmvt.errors import StoreError
 from mmvt.processors.base import TextClips
+
+TEXTS = "texts.json"
 
 
 class UnsafePickle(pickle.UnpicklingError):
@@ -86,7 +90,7 @@ class OriginalStore:
                     raise StoreError(f"{path}: names {video_id!r} twice")
                 self._places[video_id] = (shard, position)
         self._shards: dict[int, ShardedTensor] = {}
-        self._counts = {shard: len(ids) for shard, ids in meta.items()}
+        self._ids: dict[int, list[str]] = meta
 
     @property
     def ids(self) -> list[str]:
@@ -127,7 +131,7 @@ class OriginalStore:
         Raises:
             StoreError: there is no such video, or a shard is missing or damaged.
         """
-        numbers = sorted(self._counts)
+        numbers = sorted(self._ids)
         order = {number: place for place, number in enumerate(numbers)}
         places = [self.place(video_id) for video_id in ids]
         starts = [self.shard(shard).starts[at : at + 2] for shard, at in places]
@@ -138,7 +142,20 @@ class OriginalStore:
 
     def count(self, number: int) -> int:
         """Return how many videos are listed for a shard."""
-        return self._counts[number]
+        return len(self._ids[number])
+
+    @property
+    def shard_numbers(self) -> list[int]:
+        """The numbers of the shards, in their order."""
+        return list(self._ids)
+
+    def shard_name(self, number: int) -> str:
+        """Return what the names of files of a shard begin with."""
+        return f"{self.split}_{number}"
+
+    def ids_of(self, number: int) -> list[str]:
+        """Return the ids of a shard, in order."""
+        return self._ids[number]
 
     def shard(self, number: int) -> ShardedTensor:
         """Return a shard.
@@ -175,17 +192,47 @@ class CaptionArrays(NamedTuple):
     token_offsets: Int[np.ndarray, " captions_plus_1"]
 
 
+@runtime_checkable
+class VideoOrder(Protocol):
+    """Features in shards, whose order shards of captions follow."""
+
+    @property
+    def shard_numbers(self) -> Sequence[int]:
+        """The numbers of the shards, in their order."""
+
+    def shard_name(self, number: int) -> str:
+        """Return what the names of files of a shard begin with."""
+
+    def ids_of(self, number: int) -> list[str]:
+        """Return the ids of a shard, in order."""
+
+    def place(self, video_id: str) -> tuple[int, int]:
+        """Return the (number of the shard, position in it) of a video."""
+
+
 class OriginalTexts:
-    """The captions of one split, in the layout of the original.
+    """The captions of the videos of a store, in the layout of the original.
 
     Args:
-        prefix: what stands before ``{split}_{shard}``.
-        store: the features of the same split; they say where a video's captions are.
+        prefix: what stands before the name of a shard, such as ``train_0``.
+        store: the features of the same videos; they say where a video's captions are.
     """
 
-    def __init__(self, prefix: str, store: OriginalStore) -> None:
+    def __init__(self, prefix: str, store: VideoOrder) -> None:
         self.prefix, self.store = prefix, store
         self._shards: dict[int, tuple[ShardedTensor, ShardedTensor]] = {}
+
+    @cached_property
+    def _listing(self) -> dict[str, str]:
+        """What we wrote down of each shard; nothing where the original wrote them."""
+        path = Path(f"{self.prefix}{TEXTS}")
+        try:
+            listing: dict[str, str] = json.loads(path.read_bytes())["shards"]
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"{path}: is damaged: {error!r}") from error
+        return listing
 
     def __getitem__(self, video_id: str) -> TextClips:
         """Return the captions of a video, with times in seconds.
@@ -224,20 +271,27 @@ class OriginalTexts:
             StoreError: one is missing or damaged, or they do not belong together.
         """
         if number not in self._shards:
-            name = f"{self.prefix}{self.store.split}_{number}"
+            name = f"{self.prefix}{self.store.shard_name(number)}"
             times = ShardedTensor.open(Path(f"{name}.startends"))
             tokens = ShardedTensor.open(Path(f"{name}.caps_ids"))
             if times.data.shape[1:] != (2,) or tokens.data.ndim != 2:
                 raise StoreError(f"{name}: is no list of times and tokens")
             if not np.array_equal(times.starts, tokens.starts):
                 raise StoreError(f"{name}: times and tokens are not of the same captions")
-            if len(times) != self.store.count(number):
+            ids = self.store.ids_of(number)
+            if len(times) != len(ids):
                 raise StoreError(
-                    f"{name}: holds captions of {len(times)} videos, but "
-                    f"{self.store.count(number)} ids are listed"
+                    f"{name}: holds captions of {len(times)} videos, but {len(ids)} ids are listed"
                 )
+            if self._listing.get(self.store.shard_name(number)) not in (None, ids_sum(ids)):
+                raise StoreError(f"{name}: holds the captions of other videos")
             self._shards[number] = times, tokens
         return self._shards[number]
+
+
+def ids_sum(ids: Sequence[str]) -> str:
+    """Return the xxh3-64 of a list of ids."""
+    return xxhash.xxh3_64_hexdigest("\n".join(ids).encode("utf-8", "surrogatepass"))
 
 
 def _read_json(path: Path) -> Any:

@@ -159,6 +159,19 @@ class FeatureStore:
             self._shards[number] = StoreShard(self.folder, self.manifest, number)
         return self._shards[number]
 
+    @property
+    def shard_numbers(self) -> Sequence[int]:
+        """The numbers of the shards."""
+        return range(len(self.manifest.shards))
+
+    def shard_name(self, number: int) -> str:
+        """Return what the names of files of a shard begin with."""
+        return self.manifest.shards[number].name
+
+    def ids_of(self, number: int) -> list[str]:
+        """Return the ids of a shard, in order."""
+        return list(self.shard(number).ids())
+
     def require(self, **options: Any) -> None:
         """Raise unless the manifest has the values given, such as ``dim=512``.
 

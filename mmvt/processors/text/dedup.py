@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 
 from mmvt.errors import DataError
+from mmvt.processors.base import TextClips
 from mmvt.seeding import generator
 
 Unit = Literal["words", "characters"]
@@ -35,6 +36,15 @@ class TimedText:
     start: float
     end: float
     text: str
+
+
+def text_clips(captions: Sequence[TimedText], tokens: list[list[int]]) -> TextClips:
+    """Return captions with the token ids of their texts."""
+    return TextClips(
+        np.array([caption.start for caption in captions], dtype=float),
+        np.array([caption.end for caption in captions], dtype=float),
+        tokens,
+    )
 
 
 def tidy(captions: Sequence[TimedText]) -> list[TimedText]:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 from typing_extensions import override
 
 from mmvt.errors import DataError
 from mmvt.processors.annotations import read_json
 from mmvt.processors.base import TextClips, TextProcessor
-from mmvt.processors.text.dedup import TimedText, tidy, video_generator, without_repeats
-from mmvt.processors.text.tokenizer import load_tokenizer
+from mmvt.processors.text.dedup import (
+    TimedText,
+    Unit,
+    text_clips,
+    tidy,
+    video_generator,
+    without_repeats,
+)
+from mmvt.processors.text.tokenizer import load_tokenizer, tokenised
 
 _KEYS = ("start", "end", "text")
 
@@ -30,43 +36,52 @@ class JSONTextProcessor(TextProcessor):
             ``characters`` as in the original; null = captions stay as they are.
     """
 
-    def __init__(
-        self,
-        *,
-        annotations: Path,
-        bert_name: str,
-        dedup: Literal["words", "characters"] | None = "words",
-    ) -> None:
-        self.annotations = annotations
-        self.dedup = dedup
+    def __init__(self, *, annotations: Path, bert_name: str, dedup: Unit | None = "words") -> None:
         self.tokenizer = load_tokenizer(bert_name)
-        self._videos = read_json_captions(annotations)
+        self.captions = JSONCaptions(annotations, dedup)
+
+    def __contains__(self, video_id: object) -> bool:
+        return video_id in self.captions
+
+    @override
+    def __call__(self, text_id: Any) -> TextClips:
+        captions = self.captions(text_id)
+        return text_clips(captions, tokenised(self.tokenizer, [c.text for c in captions]))
+
+
+class JSONCaptions:
+    """The cleaned captions of a JSON file, by video.
+
+    Args:
+        path: the file, as :class:`JSONTextProcessor` takes it.
+        dedup: as there.
+
+    Raises:
+        DataError: as :func:`read_json_captions`.
+    """
+
+    def __init__(self, path: Path, dedup: Unit | None) -> None:
+        self.path, self.dedup = path, dedup
+        self._videos = read_json_captions(path)
 
     def __contains__(self, video_id: object) -> bool:
         return video_id in self._videos
 
-    @override
-    def __call__(self, text_id: Any) -> TextClips:
-        if text_id not in self._videos:
-            raise DataError(f"{self.annotations} has no captions of the video {text_id!r}")
-        try:
-            captions = tidy(_timed(self._videos[text_id]))
-        except DataError as error:
-            raise DataError(f"{self.annotations}: video {text_id!r}: {error}") from error
-        if self.dedup is not None:
-            captions = without_repeats(captions, video_generator(text_id), self.dedup)
-        return TextClips(
-            np.array([caption.start for caption in captions], dtype=float),
-            np.array([caption.end for caption in captions], dtype=float),
-            self._tokenised([caption.text for caption in captions]),
-        )
+    def __call__(self, video_id: str) -> list[TimedText]:
+        """Return the captions of a video.
 
-    def _tokenised(self, texts: list[str]) -> list[list[int]]:
-        if not texts:
-            return []
-        encoded = self.tokenizer(texts, add_special_tokens=False, verbose=False)
-        ids: list[list[int]] = encoded["input_ids"]
-        return ids
+        Raises:
+            DataError: there are none, or they are wrong.
+        """
+        if video_id not in self._videos:
+            raise DataError(f"{self.path} has no captions of the video {video_id!r}")
+        try:
+            captions = tidy(_timed(self._videos[video_id]))
+        except DataError as error:
+            raise DataError(f"{self.path}: video {video_id!r}: {error}") from error
+        if self.dedup is None:
+            return captions
+        return without_repeats(captions, video_generator(video_id), self.dedup)
 
 
 def read_json_captions(path: Path) -> dict[str, Any]:

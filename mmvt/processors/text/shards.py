@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from typing_extensions import override
 
-from mmvt.datasets.original_shards import CaptionArrays, OriginalStore, OriginalTexts
+from mmvt.datasets.original_shards import CaptionArrays, OriginalStore, OriginalTexts, VideoOrder
+from mmvt.datasets.store import FeatureStore
 from mmvt.errors import DataError, StoreError
 from mmvt.processors.base import TextClips, TextProcessor
 
@@ -25,7 +26,7 @@ class ShardedTextProcessor(TextProcessor):
     def __init__(
         self, *, split: Literal["train", "valid", "test"], vfeat_dir: Path, tfeat_dir: str
     ) -> None:
-        self._store = OriginalStore(vfeat_dir, "train" if split == "train" else "val")
+        self._store: VideoOrder = OriginalStore(vfeat_dir, "train" if split == "train" else "val")
         self._texts = OriginalTexts(tfeat_dir, self._store)
 
     @override
@@ -39,3 +40,18 @@ class ShardedTextProcessor(TextProcessor):
     def caption_arrays(self, text_ids: Sequence[Any]) -> CaptionArrays:
         """Return the captions of several videos at once."""
         return self._texts.arrays(text_ids)
+
+
+class StoreTextProcessor(ShardedTextProcessor):
+    """Reads the captions of a video from text shards beside a feature store.
+
+    The text id is the video id. ``mmvt tokenize`` writes the shards.
+
+    Args:
+        store: folder of the store, whose ids say where captions are.
+        tfeat_dir: what stands before ``00000`` in the paths of the text shards; no folder.
+    """
+
+    def __init__(self, *, store: Path, tfeat_dir: str) -> None:
+        self._store = FeatureStore.open(store)
+        self._texts = OriginalTexts(tfeat_dir, self._store)

@@ -47,6 +47,15 @@ def load_tokenizer(bert_name: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def tokenised(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
+    """Return the token ids of each text, without special tokens."""
+    if not texts:
+        return []
+    encoded = tokenizer(texts, add_special_tokens=False, verbose=False)
+    ids: list[list[int]] = encoded["input_ids"]
+    return ids
+
+
 def special_ids(tokenizer: PreTrainedTokenizerBase) -> SpecialIds:
     """Return the ids of [CLS], [SEP], [PAD] and [MASK].
 
