@@ -1,5 +1,7 @@
 # make test       set up .venv (minutes, the first time) and run the tests
 # make test-slow  the tests that take longer
+# make golden     compare with recorded outputs of the original code, a line a case
+# make bench      the benchmarks against the original's ways (about 10 minutes)
 # make demo       from videos to a report, everything measured (about 6 minutes)
 # make check      format, lint, types, import contracts
 # make format     format, and mend what lint can mend
@@ -17,7 +19,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 export HF_HUB_OFFLINE := 1
 
-.PHONY: install test test-slow demo check format clean
+.PHONY: install test test-slow golden bench demo check format clean
 
 install: $(INSTALLED)
 
@@ -33,6 +35,12 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(PYTEST) -m slow
+
+golden: $(INSTALLED)
+	$(PYTEST) tests/golden --golden $(or $(MMVT_SHARED),../shared)/golden
+
+bench: $(INSTALLED)
+	for name in store batch decode s3d; do $(BIN)/python -m bench.$$name || exit 1; done
 
 demo: $(INSTALLED)
 	$(BIN)/python -m mmvt_cli.demo $(DEMO)
