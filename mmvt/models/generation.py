@@ -109,7 +109,8 @@ def next_token_of(model: MultimodalModel, batch: Mapping[str, Tensor]) -> NextTo
     head = model.head
     if not isinstance(head, LanguageHead):
         raise ConfigError(f"text is written by a LanguageHead, but not by {type(head).__name__}")
-    values = dict(batch)
+    # a mask of the whole sequence does not fit one that grows; the trunk makes its own
+    values = {name: value for name, value in batch.items() if name != "attention_mask"}
     for encoder in model.encoders.values():
         values |= encoder(**_inputs(encoder, values))
     fixed = _inputs(model.trunk, values)
