@@ -181,6 +181,8 @@ class _Failures(dict[str, Failure]):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
+        for torn in path.parent.glob(f".{path.name}.*.tmp"):  # of a process that was killed
+            torn.unlink()
         try:
             lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
             self.update({item.id: item for item in (Failure(**json.loads(line)) for line in lines)})
@@ -194,7 +196,10 @@ class _Failures(dict[str, Failure]):
         elif self.pop(video.id, None) is None:
             return
         lines = [json.dumps(asdict(item), ensure_ascii=False) + "\n" for item in self.values()]
-        atomic_write_text(self._path, "".join(lines))
+        try:
+            atomic_write_text(self._path, "".join(lines))
+        except OSError as error:
+            raise StoreError(f"{self._path}: cannot be written: {error.strerror}") from error
 
 
 def _refuse_mixture(folder: Path, made_by: Mapping[str, Any]) -> None:
