@@ -143,7 +143,8 @@ def extract(
         append=True,
     ) as writer:
         failures = _Failures(folder / FAILURES)
-        absent = [video for video in videos if video.id not in writer]
+        there = writer.contains([video.id for video in videos]).tolist()
+        absent = [video for video, known in zip(videos, there, strict=True) if not known]
         report.skipped = len(videos) - len(absent)
         todo = [video for video in absent if (video.id in failures) == retry_failed]
         with DecodePool(decoders, encoding.request, time_limit=time_limit) as pool:

@@ -10,20 +10,20 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.lib.format import dtype_to_descr, write_array_header_1_0
 
 from mmvt.datasets.id_index import build_index, hash_id, indexed_hashes
 from mmvt.datasets.manifest import NAME, FileInfo, Manifest, Shard
-from mmvt.datasets.sharded_tensor import all_finite
 from mmvt.datasets.store import FeatureStore, block_sums, join_item
 from mmvt.errors import StoreError
+from mmvt.features.checks import checked_rows, checked_times
 from mmvt.features.journal import Entry, Journal, row_sum
 from mmvt.files import atomic_write, atomic_write_json
 from mmvt.ids import check_id, composed
@@ -119,6 +119,15 @@ class StoreWriter:
             return True
         return self._store is not None and video_id in self._store
 
+    def contains(self, video_ids: Sequence[str]) -> Bool[np.ndarray, " videos"]:
+        """Return for each id whether there is such a video; a million take two seconds."""
+        count = len(video_ids)
+        found = np.zeros(count, bool) if self._store is None else self._store.contains(video_ids)
+        if self._pending is None:
+            return found
+        pending = self._pending.ids
+        return found | np.fromiter((composed(name) in pending for name in video_ids), bool, count)
+
     def add(
         self,
         video_id: str,
@@ -149,8 +158,8 @@ class StoreWriter:
         where = f"{self.folder}: video {video_id!r}"
         if video_id in self:
             raise StoreError(f"{where} is there already")
-        numbers = _checked_rows(where, rows, self.manifest)
-        clock = _checked_times(where, len(rows), times, self.manifest.fps)
+        numbers = checked_rows(where, rows, self.manifest)
+        clock = checked_times(where, len(rows), times, self.manifest.fps)
         if duration is not None and not np.isfinite(duration):
             raise StoreError(f"{where} has a duration of {duration}")
         if n_valid is not None and not 1 <= n_valid <= len(rows):
@@ -336,35 +345,6 @@ class _Shard:
         self._file.flush()
         if self._file.tell() != HEADER:
             raise StoreError(f"{self._temporary}: the header of a shape like this is too long")
-
-
-def _checked_rows(where: str, rows: np.ndarray, manifest: Manifest) -> np.ndarray:
-    """Return rows as they are stored."""
-    shape = (manifest.dim,) if manifest.grid == 1 else (manifest.grid**2, manifest.dim)
-    if rows.shape[1:] != shape or len(rows) == 0:
-        raise StoreError(
-            f"{where} has rows of shape {rows.shape}, but it must be "
-            f"(1 or more, {', '.join(map(str, shape))})"
-        )
-    with np.errstate(over="ignore", invalid="ignore"):
-        numbers = rows.astype(manifest.dtype)
-    if not all_finite(numbers):
-        problem = f"too large for {manifest.dtype}" if all_finite(rows) else "not finite"
-        raise StoreError(f"{where} has rows that are {problem}")
-    return numbers.reshape(-1, manifest.dim)
-
-
-def _checked_times(where: str, steps: int, times: np.ndarray | None, fps: float) -> np.ndarray:
-    """Return the time of each step."""
-    if times is None:
-        if fps == 0:
-            raise StoreError(f"{where} has no times, and the store no rate to tell them by")
-        return np.arange(steps) / fps
-    if len(times) != steps:
-        raise StoreError(f"{where} has {steps} steps, but {len(times)} times")
-    if not np.isfinite(times).all():
-        raise StoreError(f"{where} has times that are not finite")
-    return np.asarray(times, np.float64)
 
 
 def _starts(lengths: list[int]) -> np.ndarray:

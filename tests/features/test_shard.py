@@ -186,7 +186,7 @@ def test_times_of_another_number_are_refused(tmp_path: Path):
         store.add("a", rows(1), times=np.zeros(1))
 
 
-@pytest.mark.parametrize("video_id", ["", "../x", "/etc/x", "-rf", "a\0b", "a\nb", "x" * 256])
+@pytest.mark.parametrize("video_id", ["", "../x", "/etc/x", "a\0b", "a\nb", "x" * 256])
 def test_an_id_that_could_do_harm_as_a_path_is_refused(tmp_path: Path, video_id: str):
     with writer(tmp_path / "s") as store, pytest.raises(DataError, match="the id"):
         store.add(video_id, rows(1))
