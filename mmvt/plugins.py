@@ -179,7 +179,9 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
         "mmvt.features.base:FeatureEncoder",
         {
             "EfficientNetLite0": "mmvt.features.efficientnet",
-            "HFVisionEncoder": "mmvt.features.hf",
+            "HFVisionEncoder": "mmvt.features.hf.image",
+            "HFVideoEncoder": "mmvt.features.hf.video",
+            "SpatioTemporalTokens": "mmvt.features.hf.tokens",
             "S3D": "mmvt.features.s3d.encoder",
         },
     ),

@@ -12,8 +12,8 @@ from transformers import (
     BertConfig,
     BertModel,
     CLIPConfig,
+    CLIPImageProcessorPil,
     CLIPModel,
-    PreTrainedModel,
     ResNetConfig,
     ResNetModel,
     SiglipConfig,
@@ -24,30 +24,9 @@ from transformers import (
 )
 
 from mmvt.errors import CheckpointError, ConfigError, MissingWeightsError
-from mmvt.features.hf import HFVisionEncoder, state_sha256
-
-WIDTHS = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-}
-VISION = {**WIDTHS, "image_size": 32, "patch_size": 8}
-TEXT = {**WIDTHS, "vocab_size": 50, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
-PREPROCESSOR: dict[str, Any] = {
-    "do_center_crop": True,
-    "crop_size": {"height": 32, "width": 32},
-    "size": {"shortest_edge": 40},
-    "image_mean": [0.5, 0.4, 0.3],
-    "image_std": [0.2, 0.25, 0.5],
-    "rescale_factor": 1 / 255,
-}
-
-
-def saved(folder: Path, network: PreTrainedModel, **preprocessor: Any) -> str:
-    network.eval().save_pretrained(folder)
-    (folder / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR | preprocessor))
-    return str(folder)
+from mmvt.features.hf.image import HFVisionEncoder
+from mmvt.features.hf.loading import state_sha256
+from tests.hf_models import PREPROCESSOR, TEXT, VISION, WIDTHS, random_frames, saved
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +38,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, CLIPModel]:
 
 @pytest.fixture(scope="module")
 def frames() -> torch.Tensor:
-    generator = torch.Generator().manual_seed(0)
-    return torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8, generator=generator)
+    return random_frames(3)
 
 
 def normalised(frames: torch.Tensor) -> torch.Tensor:
@@ -94,6 +72,41 @@ def test_class_token_and_patches_are_those_of_the_last_layer(
     cells = HFVisionEncoder(model=folder, output="grid", grid=2).encode(frames)
     corner = hidden[:, [1, 2, 5, 6]].mean(1)
     torch.testing.assert_close(cells[:, 0], corner, atol=1e-5, rtol=1e-4)
+
+
+def test_frames_are_normalised_as_by_the_image_processor_of_the_model(
+    clip: tuple[str, CLIPModel], frames: torch.Tensor
+) -> None:
+    folder, network = clip
+    processor = CLIPImageProcessorPil.from_pretrained(folder, size={"shortest_edge": 32})
+    images = processor(list(frames.numpy()), return_tensors="pt")["pixel_values"]
+    with torch.inference_mode():
+        expected = network.get_image_features(pixel_values=images).pooler_output
+    rows = HFVisionEncoder(model=folder).encode(frames)
+    torch.testing.assert_close(rows[:, 0], expected, atol=1e-5, rtol=1e-4)
+
+
+def test_hidden_states_of_chosen_layers_lie_side_by_side(
+    clip: tuple[str, CLIPModel], frames: torch.Tensor
+) -> None:
+    folder, network = clip
+    with torch.inference_mode():
+        states = network.vision_model(
+            pixel_values=normalised(frames), output_hidden_states=True
+        ).hidden_states
+    assert len(states) == 3
+    token = HFVisionEncoder(model=folder, output="cls", layers=[0, 1, 2])
+    expected = torch.cat([state[:, :1] for state in states], dim=2)
+    assert token.dim == 96
+    torch.testing.assert_close(token.encode(frames), expected, atol=1e-5, rtol=1e-4)
+    patches = HFVisionEncoder(model=folder, output="patches", layers=[-2])
+    assert (patches.dim, patches.grid) == (32, 4)
+    torch.testing.assert_close(patches.encode(frames), states[1][:, 1:], atol=1e-5, rtol=1e-4)
+    cells = HFVisionEncoder(model=folder, output="grid", grid=2, layers=[-2]).encode(frames)
+    corner = states[1][:, [1, 2, 5, 6]].mean(1)
+    torch.testing.assert_close(cells[:, 0], corner, atol=1e-5, rtol=1e-4)
+    assert patches.fingerprint["layers"] == [-2]
+    assert "layers" not in HFVisionEncoder(model=folder).fingerprint
 
 
 def test_other_vision_models_work_as_far_as_they_go(tmp_path: Path, frames: torch.Tensor) -> None:
@@ -219,6 +232,14 @@ def test_missing_settings_and_text_models_are_refused(tmp_path: Path) -> None:
     bert = BertModel(BertConfig(**WIDTHS, vocab_size=50))
     with pytest.raises(CheckpointError, match=r"\(BertModel\) takes no images"):
         HFVisionEncoder(model=saved(tmp_path / "bert", bert))
+
+
+def test_layers_that_are_not_there_are_refused(clip: tuple[str, CLIPModel]) -> None:
+    with pytest.raises(ConfigError, match=r"hidden states 0 to 2; there are no layers \[3, -4\]"):
+        HFVisionEncoder(model=clip[0], output="cls", layers=[-3, 3, -4])
+    for options in ({"output": "pooled", "layers": [1]}, {"output": "cls", "layers": []}):
+        with pytest.raises(ConfigError, match="does not go with output"):
+            HFVisionEncoder(model=clip[0], **options)
 
 
 @pytest.mark.parametrize("options", [{"grid": 2}, {"output": "grid", "grid": 0}])
