@@ -189,6 +189,8 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
         "mmvt.features.base:AudioEncoder",
         {
             "LogMel": "mmvt.features.logmel",
+            "WhisperLogMel": "mmvt.features.whisper",
+            "WhisperEncoder": "mmvt.features.whisper",
         },
     ),
 }
