@@ -169,11 +169,24 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
         {
             "RetrievalPredictor": "mmvt.evaluators.predictors.retrieval",
             "CaptionPredictor": "mmvt.evaluators.predictors.caption",
+            "MultipleChoicePredictor": "mmvt.evaluators.predictors.choice",
+            "SegmentationPredictor": "mmvt.evaluators.predictors.segmentation",
+            "ZeroShotSegmentationPredictor": "mmvt.evaluators.predictors.segmentation",
+            "StepLocalizationPredictor": "mmvt.evaluators.predictors.localization",
+            "MomentPredictor": "mmvt.evaluators.predictors.moment",
         },
     ),
     "metric": (
         "mmvt.evaluators.base:Metric",
-        {"RetrievalMetric": "mmvt.evaluators.metrics.retrieval"},
+        {
+            "RetrievalMetric": "mmvt.evaluators.metrics.retrieval",
+            "MultipleChoiceMetric": "mmvt.evaluators.metrics.choice",
+            "SegmentationMetric": "mmvt.evaluators.metrics.segmentation",
+            "StepRecallMetric": "mmvt.evaluators.metrics.localization",
+            "MomentMetric": "mmvt.evaluators.metrics.moment",
+            "HighlightMetric": "mmvt.evaluators.metrics.highlight",
+            "ActionRecognitionMetric": "mmvt.evaluators.metrics.action",
+        },
     ),
     "feature_encoder": (
         "mmvt.features.base:FeatureEncoder",

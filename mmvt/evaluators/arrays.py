@@ -65,10 +65,15 @@ class Asked:
         """Return what every protocol says: its name, how many, which, and how many are missing."""
         return {
             "name": name,
-            f"{self.noun}s": len(self.ids),
+            plural(self.noun): len(self.ids),
             "ids_sha256": sha256_of(self.ids),
-            f"missing_{self.noun}s": len(self.missing),
+            f"missing_{plural(self.noun)}": len(self.missing),
         }
+
+
+def plural(noun: str) -> str:
+    """Return the plural of an English noun such as ``video`` or ``query``."""
+    return f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
 
 
 def named(ids: Sequence[str]) -> str:
@@ -142,7 +147,7 @@ def read_numbers(
         raise DataError(f"{name} must hold numbers")
     wrong = np.isnan(array) | (array == np.inf)
     if wrong.any():
-        rows = np.nonzero(wrong.reshape(len(ids), -1).any(axis=1))[0]
+        rows = np.flatnonzero(wrong.reshape(len(ids), -1).any(axis=1)).tolist()
         bad = [ids[row] for row in rows]
         raise DataError(f"{name} of {len(bad)} ids hold NaN or inf: {named(bad)}")
     return array
@@ -165,7 +170,7 @@ def split_rows(
     array = read_whole(predictions, name)
     if array.shape != (sum(lengths),):
         raise DataError(
-            f"{name} has the shape {array.shape}, but the {len(lengths)} {noun}s need "
+            f"{name} has the shape {array.shape}, but {len(lengths)} {plural(noun)} need "
             f"{sum(lengths)} numbers"
         )
     return np.split(array, np.cumsum(lengths)[:-1]) if len(lengths) else []
@@ -203,11 +208,11 @@ def places(
     """
     ids = read(predictions, name).tolist()
     place = {name: number for number, name in enumerate(expected)}
-    predicted = set(ids)
+    predicted, many = set(ids), plural(noun)
     problems = {
-        f"{noun}s predicted more than once": repeated(ids),
-        f"predictions of {noun}s that the split does not have": [i for i in ids if i not in place],
-        f"{noun}s without a prediction": []
+        f"{many} predicted more than once": repeated(ids),
+        f"predictions of {many} that the split does not have": [i for i in ids if i not in place],
+        f"{many} without a prediction": []
         if allow_missing
         else [name for name in expected if name not in predicted],
     }

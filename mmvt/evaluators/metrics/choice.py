@@ -1,0 +1,113 @@
+"""Multiple choice: how often the right one of several answers is chosen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float64, Int64, Num
+from typing_extensions import override
+
+from mmvt.errors import DataError
+from mmvt.evaluators.arrays import Asked, named, read, read_numbers, read_whole
+from mmvt.evaluators.base import Metric, Predictions
+
+Ties = Literal["expectation", "original"]
+
+
+class MultipleChoiceMetric(Metric):
+    """Accuracy over all questions, and over the questions of each group where there are groups.
+
+    Arrays: ``ids``, ``answers`` (place of the right choice, from 0) and, where questions are of
+    kinds, ``groups`` (questions,) or (questions, levels) of the split; ``scored_ids`` and either
+    ``scores`` (predicted, choices), -inf where a question has fewer choices, or ``choices``.
+
+    Args:
+        ties: ``expectation`` (a right choice among t with the highest score counts 1 / t), or
+            ``original``: the first of them is chosen.
+        allow_missing: count questions without a prediction as wrong, instead of refusing.
+    """
+
+    def __init__(
+        self,
+        *,
+        ties: Literal["expectation", "original"] = "expectation",
+        allow_missing: bool = False,
+    ) -> None:
+        self.ties: Ties = ties
+        self.allow_missing = allow_missing
+
+    @override
+    def __call__(self, predictions: Predictions) -> Mapping[str, Any]:
+        asked = Asked.of(predictions, "question", allow_missing=self.allow_missing)
+        answers = read_whole(predictions, "answers", len(asked.ids))
+        right = answers[asked.places]
+        credit = np.zeros(len(asked.ids))
+        results: dict[str, Any] = {}
+        if "scores" in predictions:
+            scores = read_numbers(predictions, "scores", asked.scored)
+            _refuse_no_choice(asked, scores, right)
+            credit[asked.places] = credit_of_scores(scores, right, self.ties)
+            results["chance"] = _chance(scores)
+        else:
+            choices = read_whole(predictions, "choices", len(asked.places))
+            credit[asked.places] = choices == right
+        results |= {"accuracy": _mean(credit), "questions": len(credit)}
+        if "groups" in predictions:
+            results["groups"] = _by_group(credit, read(predictions, "groups", len(credit)))
+        return {"protocol": {**asked.protocol("multiple choice"), "ties": self.ties}, **results}
+
+
+def credit_of_scores(
+    scores: Num[np.ndarray, "questions choices"],
+    right: Int64[np.ndarray, " questions"],
+    ties: Ties = "expectation",
+) -> Float64[np.ndarray, " questions"]:
+    """Return the chance of each question that its right choice is taken.
+
+    Args:
+        scores: of each choice.
+        right: place of the right choice.
+        ties: as of :class:`MultipleChoiceMetric`.
+    """
+    if ties == "original":
+        return (scores.argmax(axis=1) == right).astype(float)
+    best = scores == scores.max(axis=1, keepdims=True)
+    return best[np.arange(len(right)), right] / best.sum(axis=1)
+
+
+def _refuse_no_choice(asked: Asked, scores: np.ndarray, right: np.ndarray) -> None:
+    if scores.ndim != 2:
+        raise DataError(
+            f"scores have the shape {scores.shape}, but need one of (questions, choices)"
+        )
+    inside = right < scores.shape[1]
+    shown = inside & ~np.isneginf(scores[np.arange(len(right)), np.where(inside, right, 0)])
+    if not shown.all():
+        bad = [asked.scored[row] for row in np.nonzero(~shown)[0]]
+        raise DataError(
+            f"the right answer of {len(bad)} questions is not among the choices: {named(bad)}"
+        )
+
+
+def _chance(scores: Num[np.ndarray, "questions choices"]) -> float:
+    """Return the accuracy of random choices, over the questions that were predicted."""
+    return _mean(1 / (~np.isneginf(scores)).sum(axis=1)) if len(scores) else 0.0
+
+
+def _by_group(credit: Float64[np.ndarray, " questions"], groups: np.ndarray) -> dict[str, Any]:
+    levels = groups.reshape(len(credit), -1).T
+    return {
+        str(name): {
+            "accuracy": _mean(credit[level == name]),
+            "questions": int((level == name).sum()),
+        }
+        for level in levels
+        for name in np.unique(level)
+    }
+
+
+def _mean(values: Float64[np.ndarray, " values"]) -> float:
+    return math.fsum(values) / len(values)
