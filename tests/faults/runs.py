@@ -102,13 +102,13 @@ def is_alive(process: int) -> bool:
 
 
 @contextlib.contextmanager
-def at_event(names: set[str], reaction: Callable[[], None]) -> Iterator[None]:
-    """Call ``reaction`` at every audit event of the names."""
+def at_event(names: set[str], reaction: Callable[..., None]) -> Iterator[None]:
+    """Call ``reaction`` at every audit event of the names, with its arguments."""
     active = True
 
-    def hook(event: str, arguments: object) -> None:
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
         if active and event in names:
-            reaction()
+            reaction(*arguments)
 
     sys.addaudithook(hook)
     try:

@@ -11,7 +11,6 @@ import signal
 import struct
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from multiprocessing import get_context
 from multiprocessing.queues import SimpleQueue
@@ -26,7 +25,7 @@ from mmvt.datasets.store import FeatureStore
 from mmvt.features.extract import FrameOptions
 from mmvt.features.reader import FrameChunk, read_frames
 from mmvt_cli import extract
-from tests.faults.runs import SMALL_CLIPS, decoders_of, reasons, run
+from tests.faults.runs import SMALL_CLIPS, decoders_of, is_alive, reasons, run
 from tests.videos import write_frames, write_sound, write_video
 
 pytestmark = [pytest.mark.faults, pytest.mark.extraction]
@@ -202,18 +201,18 @@ def test_t05_a_decoder_that_hangs_is_killed_and_the_pool_goes_on(
 ) -> None:
     stopped: list[int] = []
 
-    def stop_first() -> None:
-        while not stopped:
-            stopped.extend(decoders_of(os.getpid())[:1])
-            time.sleep(0.002)
-        os.kill(stopped[0], signal.SIGSTOP)
+    def stop_first(*arguments: object) -> None:
+        if not stopped:
+            stopped.extend(decoders_of(os.getpid()))
+            os.kill(stopped[0], signal.SIGSTOP)
 
-    stopper = threading.Thread(target=stop_first)
-    stopper.start()
-    report = run(clips, tmp_path / "store", time_limit=2.0)
-    stopper.join()
+    (clips / "0 first.mp4").touch()  # its failure tells that the decoder is at work
+    report = run(clips, tmp_path / "store", time_limit=5.0, on_video=stop_first)
+    found = reasons(report)
+    assert found.pop("0 first.mp4") == "is empty (0 bytes)"
+    assert list(found.values()) == ["its decoder gave no sign of life for 5 s"]
     assert report.extracted == 3
-    assert list(reasons(report).values()) == ["its decoder gave no sign of life for 2 s"]
+    assert not is_alive(stopped[0])
     assert decoders_of(os.getpid()) == []
 
 

@@ -11,8 +11,8 @@ import subprocess
 import sys
 import time
 from multiprocessing import get_context
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ from mmvt.checkpoint import load_state
 from mmvt.datasets.store import FeatureStore
 from mmvt.errors import CheckpointError, StoreError
 from mmvt.features.extract import FrameOptions
-from mmvt.features.find import find_videos
+from mmvt.features.find import Video, find_videos
 from mmvt.features.shard import StoreWriter
 from mmvt.processors.video.npy import NpyVideoProcessor
 from mmvt_cli import extract
@@ -51,19 +51,33 @@ TOUCHES_DISK = {"open", "os.rename", "os.remove", "os.truncate", "mmvt.video"}
 # --- T18
 
 
-def run_until(videos: Path, store: Path, last: int, counts: Path) -> None:
-    """Extract, and be killed at the n-th touch of the store; write down how many there were."""
+def run_until(videos: Path, store: Path, last: int, events: set[str], notes: Path) -> None:
+    """Extract, and be killed at the n-th event that touches the store.
+
+    Write down how many touches there were or, if killed, which decoders were at work.
+    """
     seen = 0
 
-    def count() -> None:
+    def count(*arguments: object) -> None:
         nonlocal seen
+        if not str(arguments[0]).startswith(str(store)):
+            return
         seen += 1
         if seen == last:
+            write_down(decoders_of(os.getpid()))
             os.kill(os.getpid(), signal.SIGKILL)
 
-    with at_event(TOUCHES_DISK, count):
-        run(videos, store, shard_size=2, on_video=lambda video, why: sys.audit("mmvt.video"))
-    counts.write_text(str(seen))
+    def write_down(what: object) -> None:
+        file = os.open(notes, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.write(file, json.dumps(what).encode())
+        os.close(file)
+
+    def touch(video: Video, reason: str | None) -> None:
+        sys.audit("mmvt.video", store)
+
+    with at_event(events, count):
+        run(videos, store, shard_size=2, on_video=touch)
+    write_down(seen)
 
 
 class Nursery:
@@ -74,20 +88,21 @@ class Nursery:
         self._context = get_context("forkserver")
         self._context.set_forkserver_preload(["tests.faults.test_extraction_resume"])
 
-    def start(self, store: str, last: int = 0) -> ForkServerProcess:
-        arguments = (self.videos, self.folder / store, last, self.folder / "count")
+    def finish(self, store: str, last: int = 0, events: set[str] = TOUCHES_DISK) -> int:
+        """Run to the end, or to the n-th touch of the store; return the exit code."""
+        arguments = (self.videos, self.folder / store, last, events, self.folder / "notes")
         process = self._context.Process(target=run_until, args=arguments)
         process.start()
-        return process
-
-    def finish(self, store: str, last: int = 0) -> int:
-        """Run to the end; return the exit code."""
-        process = self.start(store, last)
-        process.join(120)
+        process.join()
         code = process.exitcode
         process.close()
         assert code is not None
         return code
+
+    @property
+    def notes(self) -> Any:
+        """What the last run wrote down."""
+        return json.loads((self.folder / "notes").read_text())
 
 
 @pytest.fixture
@@ -104,7 +119,7 @@ def nursery(tmp_path: Path) -> Nursery:
 def test_t18_a_run_killed_at_any_of_20_points_ends_with_the_same_bytes(nursery: Nursery) -> None:
     assert nursery.finish("straight") == 0
     straight = digest(nursery.folder / "straight")
-    count = int((nursery.folder / "count").read_text())
+    count = nursery.notes
     points = sorted(random.Random(18).sample(range(1, count + 1), 20))
     for point in points:
         store = f"killed at {point} of {count}"
@@ -238,19 +253,13 @@ def test_t21_a_killed_decoder_fails_one_video_and_leaves_no_zombie(
 
 
 def test_t21_decoders_do_not_outlive_a_run_that_is_killed(nursery: Nursery) -> None:
-    process = nursery.start("killed")
-    assert process.pid is not None
-    decoders: list[int] = []
-    while not decoders and process.is_alive():
-        decoders = decoders_of(process.pid)
-    process.kill()
-    process.join(60)
-    process.close()
-    deadline = time.monotonic() + 30
+    assert nursery.finish("killed", 1, {"mmvt.video"}) == -signal.SIGKILL
+    decoders = nursery.notes
+    assert decoders
+    deadline = time.monotonic() + 90
     while any(map(is_alive, decoders)):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    assert decoders
 
 
 # --- T22, T23

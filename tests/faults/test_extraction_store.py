@@ -320,31 +320,43 @@ import sys
 from pathlib import Path
 from tests.faults.runs import run
 from mmvt.errors import StoreError
-import mmvt.features.shard
+print("ready", flush=True)
+sys.stdin.readline()
 try:
     print(run(Path(sys.argv[1]), Path(sys.argv[2]), shard_size=1).extracted)
 except StoreError as error:
     print(error)
 """
+REFUSED = "another process is writing to this store"
 
 
 def start_writer(clips: Path, store: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+    """Start a process that is about to write, as soon as it is sent a line."""
+    process = subprocess.Popen(
         [sys.executable, "-c", WRITER, str(clips), str(store)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
 
 
 def test_t16_of_two_runs_into_one_store_one_wins_and_no_row_is_lost_or_doubled(
     clips: Path, tmp_path: Path
 ) -> None:
     processes = [start_writer(clips, tmp_path / "store") for _ in range(2)]
-    said = sorted(process.communicate(timeout=120)[0].strip() for process in processes)
-    # either they met, or the second came when the first was done
-    assert said[-1].endswith("another process is writing to this store") or said == ["0", "4"]
-    assert {"4"} <= {*said}
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    said = [process.communicate()[0].strip() for process in processes]
+    assert said.count("4") == 1
+    # the other met the first, or came when that was done
+    (other,) = (line for line in said if line != "4")
+    assert other == "0" or other.endswith(REFUSED)
     found = FeatureStore.open(tmp_path / "store", verify="full")
     assert sorted(found.ids) == sorted(SMALL_CLIPS)
 
@@ -355,20 +367,27 @@ def test_t16_a_second_run_is_refused_while_the_first_holds_the_store(
     before = digest(store)
     with (
         StoreWriter(store, append=True, **FeatureStore.open(store).manifest.options()),
-        pytest.raises(StoreError, match="another process is writing to this store"),
+        pytest.raises(StoreError, match=REFUSED),
     ):
         run(clips, store, frames=STEPS)
     assert digest(store) == before
 
 
+HOLDER = """
+import os, signal, sys
+from pathlib import Path
+from tests.faults.runs import run
+run(Path(sys.argv[1]), Path(sys.argv[2]), on_video=lambda video, why: os.kill(os.getpid(), 9))
+"""
+
+
 def test_t16_the_lock_of_a_dead_process_is_taken_over(clips: Path, tmp_path: Path) -> None:
-    process = start_writer(clips, tmp_path / "store")
-    while not (tmp_path / "store" / ".lock").exists() and process.poll() is None:
-        pass
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    words = [sys.executable, "-c", HOLDER, str(clips), str(tmp_path / "store")]
+    killed = subprocess.run(words, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
+    assert killed.returncode == -signal.SIGKILL
     assert (tmp_path / "store" / ".lock").exists()
-    run(clips, tmp_path / "store", shard_size=1)
+    assert not (tmp_path / "store" / "manifest.json").exists()
+    run(clips, tmp_path / "store")
     assert len(FeatureStore.open(tmp_path / "store", verify="full")) == 4
 
 

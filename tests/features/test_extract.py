@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -255,27 +253,29 @@ def test_an_error_of_the_encoder_ends_the_run_and_keeps_what_was_done(tmp_path: 
 
 
 KILLED = """
-import sys, torch
+import os, sys, torch
 sys.path.insert(0, {root!r})
 from pathlib import Path
 from mmvt.features.extract import extract
 from mmvt.features.find import find_videos
 from tests.features.test_extract import NumberEncoder
 torch.set_num_threads(1)
+seen = []
+def on_video(video, reason):
+    seen.append(video)
+    if len(seen) == 5:
+        os.kill(os.getpid(), 9)
 videos = find_videos(sys.argv[1]).videos
-extract(videos, NumberEncoder(), Path(sys.argv[2]), shard_size=2)
+extract(videos, NumberEncoder(), Path(sys.argv[2]), shard_size=2, on_video=on_video)
 """
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
     videos = folder_of(tmp_path, *[30] * 9)
     code = KILLED.format(root=str(Path(__file__).resolve().parents[2]))
-    store = tmp_path / "killed"
-    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "videos"), str(store)])
-    while not (store / "00000_data.npy").exists() and process.poll() is None:
-        time.sleep(0.001)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait(timeout=60)
+    words = [sys.executable, "-c", code, str(tmp_path / "videos"), str(tmp_path / "killed")]
+    assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
+    assert len(FeatureStore.open(tmp_path / "killed")) == 4
     for name in ("killed", "whole"):
         extract(videos, NumberEncoder(), tmp_path / name, shard_size=2)
     killed, whole = (
