@@ -133,6 +133,8 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
             "ContrastiveHead": "mmvt.models.heads.contrastive",
             "MFMMLMHead": "mmvt.models.heads.masked",
             "MTMHead": "mmvt.models.heads.masked",
+            "SegmentationHead": "mmvt.models.heads.segmentation",
+            "StepLocalizationHead": "mmvt.models.heads.localization",
             "CosineHead": "mmvt.models.heads.bridge",
         },
     ),

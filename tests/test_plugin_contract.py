@@ -89,7 +89,8 @@ def test_the_defaults_of_a_head_name_plugins(cls: type[Head]):
     for slot, name in cls.defaults.items():
         PLUGINS.get(slot, name)
     required, _ = consumed_ports(PLUGINS.get("loss", cls.defaults["loss"]))
-    assert set(required) <= {*cls.produces, *WIRE_KEYS}
+    labels = {key for aligner in classes("aligner") for key in aligner.produces}
+    assert set(required) <= {*cls.produces, *WIRE_KEYS, *labels}
 
 
 def test_a_name_is_used_once_over_all_kinds():
