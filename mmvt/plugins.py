@@ -87,7 +87,10 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "layout": (
         "mmvt.processors.base:Layout",
-        {"VideoTextLayout": "mmvt.processors.layout"},
+        {
+            "VideoTextLayout": "mmvt.processors.layout",
+            "CaptionLayout": "mmvt.processors.layout",
+        },
     ),
     "masker": (
         "mmvt.processors.base:Masker",

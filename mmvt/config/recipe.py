@@ -235,8 +235,8 @@ def _check_ports(recipe: Recipe) -> None:
 
     plans = recipe.plans
     aligner = plans["dataset"].values["aligner"]
-    masker = aligner.values.get("masker")
-    keys = (*INPUT_KEYS, *aligner.cls.produces, *(masker.cls.produces if masker else ()))
+    parts = [aligner, *(aligner.values.get(slot) for slot in ("layout", "masker"))]
+    keys = (*INPUT_KEYS, *(key for part in parts if part for key in part.cls.produces))
     encoders = {name: plan.cls for name, plan in recipe.encoders.items()}
     try:
         check_ports(keys, encoders, plans["trunk"].cls, plans["head"].cls, plans["loss"].cls)

@@ -15,6 +15,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from mmvt.errors import ConfigError
+
 
 def consumed_ports(part: type | object) -> tuple[list[str], list[str]]:
     """Return the (required, optional) port names of a part's or a loss's ``forward``."""
@@ -47,11 +49,21 @@ class Trunk(Part):
         encodes_apart: the states of a video do not depend on the text beside it, nor those of a
             text on the video, so that each has one vector whatever it is compared with.
         is_causal: no word sees a later one, so that text can be generated word by word.
+        produces_when_causal: what it returns beside ``produces`` once it is causal.
     """
 
     hidden_size: int
     encodes_apart: bool = True
     is_causal: bool = False
+    produces_when_causal: ClassVar[tuple[str, ...]] = ()
+
+    def become_causal(self) -> None:
+        """Show no word a later one from now on; what was learned stays.
+
+        Raises:
+            ConfigError: it cannot, or was told to show all words.
+        """
+        raise ConfigError(f"{type(self).__name__} cannot hide later words from earlier ones")
 
 
 class Head(Part):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -17,8 +17,10 @@ from typing_extensions import override
 
 from mmvt.errors import CheckpointError, ConfigError, MissingWeightsError, did_you_mean
 from mmvt.features.weights import find_pretrained
-from mmvt.models.attention_masks import joint_mask, key_mask
+from mmvt.models.attention_masks import causal_attention, joint_mask, key_mask, layer_mask
 from mmvt.models.base import Trunk
+
+TextAttention = Literal["full", "causal"]
 
 
 class SeparateTrunk(Trunk):
@@ -36,11 +38,15 @@ class SeparateTrunk(Trunk):
         bert_name: name or folder of a BERT; null = built from ``bert_config`` alone.
         num_hidden_video_layers: layers of the video's BERT.
         num_hidden_layers: layers of the text's BERT; null = all that ``bert_name`` has.
+        text_attention: ``full`` = words see all words, but no video; ``causal`` = they see what the
+            video's BERT made of it, and the words before them, so that text can be generated;
+            null = as the head needs it.
         pretrained: begin with the weights of ``bert_name``, else with random ones.
         bert_config: fields of the BERT's config.json to replace, such as ``hidden_size``.
     """
 
     produces = ("hidden_video", "hidden_text")
+    produces_when_causal = ("hidden", "word_embeddings")
 
     def __init__(
         self,
@@ -49,6 +55,7 @@ class SeparateTrunk(Trunk):
         bert_name: str | None = None,
         num_hidden_video_layers: int = 6,
         num_hidden_layers: int | None = None,
+        text_attention: TextAttention | None = None,
         pretrained: bool = True,
         bert_config: dict[str, Any] | None = None,
     ) -> None:
@@ -63,6 +70,14 @@ class SeparateTrunk(Trunk):
         self.hidden_size: int = config.hidden_size
         self.video = first_layers(bert, num_hidden_video_layers)
         self.text = first_layers(bert, layers)
+        self.text_attention = text_attention
+        if text_attention == "causal":
+            self.become_causal()
+
+    @override
+    def become_causal(self) -> None:
+        check_may_be_causal(self.text_attention)
+        self.is_causal, self.encodes_apart = True, False
 
     @override
     def forward(  # type: ignore[override]  # parameters are ports
@@ -76,7 +91,9 @@ class SeparateTrunk(Trunk):
     ) -> dict[str, Tensor]:
         """Return ``hidden_video`` (batch, video_len + 2, hidden) and ``hidden_text``.
 
-        ``hidden_text`` (texts, text_len - 1, hidden) has no state of the video's ``[SEP]``.
+        ``hidden_text`` (texts, text_len - 1, hidden) has no state of the video's ``[SEP]``. Where
+        text is to be generated there are also ``hidden`` (batch, length, hidden), of the joint
+        sequence, and ``word_embeddings`` (words, hidden), the weight itself.
 
         Args:
             video_embeddings: tokens of the frames.
@@ -92,12 +109,12 @@ class SeparateTrunk(Trunk):
         edges = caps, cmasks
         if window_caps is not None and window_cmasks is not None:
             edges = window_caps, window_cmasks
-        return {
-            "hidden_video": video_states(
-                self.video, self.max_video_len, video_embeddings, vmasks, *edges
-            ),
-            "hidden_text": self._text_states(caps, cmasks),
-        }
+        hidden_video = video_states(
+            self.video, self.max_video_len, video_embeddings, vmasks, *edges
+        )
+        if self.is_causal:
+            return written_states(self.text, self.max_video_len, hidden_video, vmasks, caps, cmasks)
+        return {"hidden_video": hidden_video, "hidden_text": self._text_states(caps, cmasks)}
 
     def _text_states(
         self, caps: Int[Tensor, "texts text_len"], cmasks: Bool[Tensor, "texts text_len"]
@@ -156,6 +173,56 @@ def video_states(
         attention_mask=key_mask(joint_mask(vmasks, cmasks[:, :2])),
     ).last_hidden_state
     return states
+
+
+def written_states(
+    bert: BertModel,
+    max_video_len: int,
+    hidden_video: Float[Tensor, "batch video_states hidden"],
+    vmasks: Bool[Tensor, "batch video_len"],
+    caps: Int[Tensor, "batch text_len"],
+    cmasks: Bool[Tensor, "batch text_len"],
+) -> dict[str, Tensor]:
+    """Return what a causal trunk does, of a BERT that goes on from the states of a video.
+
+    The states stand in the joint sequence where the video does; each word sees all of them, and the
+    words up to itself.
+
+    Args:
+        bert: runs over both.
+        max_video_len: most video tokens.
+        hidden_video: states of ``[CLS] v1 … vV [SEP]``.
+        vmasks: which frames are real.
+        caps: the text of each video.
+        cmasks: its mask.
+
+    Raises:
+        ConfigError: video and text are longer than the model's positions.
+    """
+    end = hidden_video.shape[1]
+    inputs = joint_inputs(bert, max_video_len, hidden_video[:, 1:-1], caps)
+    words = inputs["inputs_embeds"][:, end:]
+    inputs["inputs_embeds"] = torch.cat([hidden_video, words], dim=1)
+    seen = layer_mask(causal_attention(vmasks, cmasks, "text"))
+    hidden: Tensor = bert(**inputs, attention_mask=seen).last_hidden_state
+    return {
+        "hidden_video": hidden_video,
+        "hidden_text": torch.cat([hidden[:, :1], hidden[:, end:]], dim=1),
+        "hidden": hidden,
+        "word_embeddings": bert.embeddings.word_embeddings.weight,
+    }
+
+
+def check_may_be_causal(text_attention: TextAttention | None) -> None:
+    """Raise where a trunk was told to show all words.
+
+    Raises:
+        ConfigError: it was.
+    """
+    if text_attention == "full":
+        raise ConfigError(
+            "trunk.text_attention: full shows it the later ones; unset it, or set it to causal"
+        )
 
 
 def check_length(bert: BertModel, length: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -19,11 +19,14 @@ from mmvt.models.attention_masks import (
 )
 from mmvt.models.base import Trunk
 from mmvt.models.bert import (
+    TextAttention,
     build_bert,
     check_length,
+    check_may_be_causal,
     joint_inputs,
     video_bert_config,
     video_states,
+    written_states,
 )
 
 NUM_SEGMENTS = 256  # rows of a table that VLM's checkpoints hold and nothing reads
@@ -41,11 +44,13 @@ class SharedTrunk(Trunk):
         max_video_len: most video tokens of an example; positions of words begin after them.
         bert_name: name or folder of a BERT; null = built from ``bert_config`` alone.
         num_hidden_layers: layers; null = all that ``bert_name`` has.
+        text_attention: as of :class:`~mmvt.models.bert.SeparateTrunk`.
         pretrained: begin with the weights of ``bert_name``, else with random ones.
         bert_config: fields of the BERT's config.json to replace, such as ``hidden_size``.
     """
 
     produces = ("hidden_video", "hidden_text")
+    produces_when_causal = ("hidden", "word_embeddings")
 
     def __init__(
         self,
@@ -53,6 +58,7 @@ class SharedTrunk(Trunk):
         max_video_len: int,
         bert_name: str | None = None,
         num_hidden_layers: int | None = None,
+        text_attention: TextAttention | None = None,
         pretrained: bool = True,
         bert_config: dict[str, Any] | None = None,
     ) -> None:
@@ -63,6 +69,14 @@ class SharedTrunk(Trunk):
         self.bert = build_bert(config, bert_name if pretrained else None)
         self.max_video_len = max_video_len
         self.hidden_size: int = config.hidden_size
+        self.text_attention = text_attention
+        if text_attention == "causal":
+            self.become_causal()
+
+    @override
+    def become_causal(self) -> None:
+        check_may_be_causal(self.text_attention)
+        self.is_causal, self.encodes_apart = True, False
 
     @override
     def forward(  # type: ignore[override]  # parameters are ports
@@ -74,7 +88,7 @@ class SharedTrunk(Trunk):
         window_caps: Int[Tensor, "batch window_text_len"] | None = None,
         window_cmasks: Bool[Tensor, "batch window_text_len"] | None = None,
     ) -> dict[str, Tensor]:
-        """Return ``hidden_video`` and ``hidden_text``, as :class:`SeparateTrunk` does.
+        """Return what :class:`~mmvt.models.bert.SeparateTrunk` does.
 
         Raises:
             ConfigError: the video or the text is longer than the model's positions.
@@ -82,12 +96,10 @@ class SharedTrunk(Trunk):
         edges = caps, cmasks
         if window_caps is not None and window_cmasks is not None:
             edges = window_caps, window_cmasks
-        return {
-            "hidden_video": video_states(
-                self.bert, self.max_video_len, video_embeddings, vmasks, *edges
-            ),
-            "hidden_text": self._text_states(caps, cmasks),
-        }
+        hidden_video = video_states(self.bert, self.max_video_len, video_embeddings, vmasks, *edges)
+        if self.is_causal:
+            return written_states(self.bert, self.max_video_len, hidden_video, vmasks, caps, cmasks)
+        return {"hidden_video": hidden_video, "hidden_text": self._text_states(caps, cmasks)}
 
     def _text_states(
         self, caps: Int[Tensor, "texts text_len"], cmasks: Bool[Tensor, "texts text_len"]
@@ -120,7 +132,7 @@ class JointTrunk(Trunk):
         num_hidden_layers: layers; null = all that ``bert_name`` has.
         num_iso_layer: layers, from the first, in which video and text are kept apart; null = none.
         text_attention: ``causal`` = no word sees a later one, and the video sees no word, so that
-            text can be generated; ``full`` = everything sees everything.
+            text can be generated; ``full`` = everything sees everything; null = as the head needs.
         use_seg_emb: hold the table of segment embeddings that VLM's checkpoints come with; nothing
             reads or trains it.
         pretrained: begin with the weights of ``bert_name``, else with random ones.
@@ -136,7 +148,7 @@ class JointTrunk(Trunk):
         bert_name: str | None = None,
         num_hidden_layers: int | None = None,
         num_iso_layer: int | None = None,
-        text_attention: Literal["full", "causal"] = "full",
+        text_attention: TextAttention | None = None,
         use_seg_emb: bool = False,
         pretrained: bool = True,
         bert_config: dict[str, Any] | None = None,
@@ -145,8 +157,6 @@ class JointTrunk(Trunk):
         config = video_bert_config(
             max_video_len, bert_name, num_hidden_layers, pretrained, bert_config or {}
         )
-        if num_iso_layer and text_attention == "causal":
-            raise ConfigError("num_iso_layer hides the video from the text that is to tell of it")
         if not 0 <= (num_iso_layer or 0) <= config.num_hidden_layers:
             raise ConfigError(
                 f"num_iso_layer is {num_iso_layer}, but there are {config.num_hidden_layers} layers"
@@ -159,9 +169,17 @@ class JointTrunk(Trunk):
         self.max_video_len = max_video_len
         self.num_iso_layer = num_iso_layer or 0
         self.encodes_apart = self.num_iso_layer > 0
-        self.text_attention = text_attention
-        self.is_causal = text_attention == "causal"
         self.hidden_size: int = config.hidden_size
+        self.text_attention = text_attention
+        if text_attention == "causal":
+            self.become_causal()
+
+    @override
+    def become_causal(self) -> None:
+        check_may_be_causal(self.text_attention)
+        if self.num_iso_layer:
+            raise ConfigError("num_iso_layer hides the video from the text that is to tell of it")
+        self.is_causal = True
 
     @override
     def forward(  # type: ignore[override]  # parameters are ports
@@ -241,7 +259,7 @@ class JointTrunk(Trunk):
         """Return what is seen in each layer."""
         if attention_mask is not None:
             joint = layer_mask(attention_mask)
-        elif self.text_attention == "causal":
+        elif self.is_causal:
             joint = layer_mask(causal_attention(vmasks, cmasks, "text"))
         else:
             joint = key_mask(joint_mask(vmasks, cmasks))

@@ -20,17 +20,19 @@ class MultimodalModel(nn.Module):
         head: makes what a loss or a predictor needs.
 
     Raises:
-        ConfigError: the head tells words from those before them, but the trunk shows it the later
-            ones.
+        ConfigError: the head tells words from those before them, but the trunk cannot hide the
+            later ones.
     """
 
     def __init__(self, encoders: Mapping[str, Encoder], trunk: Trunk, head: Head) -> None:
         super().__init__()
         if head.needs_causal and not trunk.is_causal:
-            raise ConfigError(
-                f"{type(head).__name__} tells words from those before them, but "
-                f"{type(trunk).__name__} shows it the later ones; set trunk.text_attention: causal"
-            )
+            try:
+                trunk.become_causal()
+            except ConfigError as error:
+                raise ConfigError(
+                    f"{type(head).__name__} tells words from those before them, but {error}"
+                ) from error
         self.encoders = nn.ModuleDict(encoders)
         self.trunk = trunk
         self.head = head
@@ -81,11 +83,12 @@ def check_ports(
         ConfigError: a line for every missing port: who needs it, and what is there instead.
     """
     keys = list(batch_keys)
+    causal = head.needs_causal
     stages: list[tuple[list[type[Part] | type[Loss]], str]] = [
         (list(encoders.values()), f"a batch holds {', '.join(keys)}"),
-        ([trunk], _produced(encoders.values()) or "there is no encoder"),
-        ([head], _produced([trunk])),
-        ([loss], _produced([head])),
+        ([trunk], _told(encoders.values(), causal) or "there is no encoder"),
+        ([head], _told([trunk], causal)),
+        ([loss], _told([head], causal)),
     ]
     available, problems = set(keys), []
     for parts, before in stages:
@@ -94,10 +97,17 @@ def check_ports(
             missing = [name for name in required if name not in available]
             problems += [f"{part.__name__} needs {name}, but {before}" for name in missing]
             if issubclass(part, Part):
-                available.update(part.produces)
+                available.update(_produced(part, causal))
     if problems:
         raise ConfigError(problems)
 
 
-def _produced(parts: Iterable[type[Part]]) -> str:
-    return " and ".join(f"{part.__name__} produces {', '.join(part.produces)}" for part in parts)
+def _produced(part: type[Part], causal: bool) -> tuple[str, ...]:
+    further = part.produces_when_causal if causal and issubclass(part, Trunk) else ()
+    return (*part.produces, *further)
+
+
+def _told(parts: Iterable[type[Part]], causal: bool) -> str:
+    return " and ".join(
+        f"{part.__name__} produces {', '.join(_produced(part, causal))}" for part in parts
+    )

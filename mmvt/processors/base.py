@@ -110,7 +110,13 @@ class TextProcessor(ABC):
 
 
 class Layout(ABC):
-    """Writes sampled features and tokens into the fixed shapes of the wire keys."""
+    """Writes sampled features and tokens into the fixed shapes of the wire keys.
+
+    Attributes:
+        produces: the label keys that it writes beside :data:`INPUT_KEYS`.
+    """
+
+    produces: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def __call__(

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from mmvt.errors import ConfigError
 from mmvt.processors.base import Layout
+from mmvt.processors.masking import shift_text
 from mmvt.processors.text.tokenizer import load_tokenizer, special_ids
 
 
@@ -67,3 +68,29 @@ class VideoTextLayout(Layout):
         caps = torch.full((self.text_len,), special.pad)
         caps[: len(sequence)] = sequence
         return caps, torch.arange(self.text_len) < len(sequence)
+
+
+class CaptionLayout(VideoTextLayout):
+    """Video steps, and a text to be written token by token.
+
+    ``caps`` are ``[CLS] [SEP] [CLS] w1 … wn [PAD] …`` and ``text_label`` is ``-100 -100 w1 … wn
+    [SEP] -100 …``: at each place the token that comes next. ``cmasks`` are true up to the place of
+    ``wn``. All else is as in :class:`VideoTextLayout`.
+
+    Source: VLM (arXiv 2105.09996) §4, video captioning.
+
+    Args:
+        max_video_len: length of the video part of the sequence, in feature steps.
+        max_len: length of the whole sequence, in tokens.
+        bert_name: name or folder of the tokenizer, for the ids of its special tokens.
+    """
+
+    produces = ("text_label",)
+
+    @override
+    def __call__(
+        self, video_features: Float[np.ndarray, "steps *grid dim"], text_ids: list[int]
+    ) -> dict[str, Tensor]:
+        example = super().__call__(video_features, text_ids)
+        caps, text_label = shift_text(example["caps"], self.special)
+        return {**example, "caps": caps, "text_label": text_label}

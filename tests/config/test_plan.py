@@ -15,7 +15,7 @@ from mmvt.processors.aligners.sampled import OverlappedAligner, SampledAligner
 from mmvt.processors.base import Layout, MetaProcessor, Sampler
 from mmvt.processors.sampling import OverlappedSampler
 
-LAYOUTS = "one of PlainLayout, VideoTextLayout"
+LAYOUTS = "one of CaptionLayout, PlainLayout, VideoTextLayout"
 
 
 class ListMeta(MetaProcessor):
@@ -208,8 +208,8 @@ def test_samplers_of_two_kinds_share_a_field():
             "dataset:\n  layout: Nothing\n  anything: 1\n",
             [
                 (
-                    "a.yaml:2: dataset.layout: no layout named 'Nothing' (there are PlainLayout, "
-                    "VideoTextLayout)"
+                    "a.yaml:2: dataset.layout: no layout named 'Nothing' (there are "
+                    "CaptionLayout, PlainLayout, VideoTextLayout)"
                 )
             ],
         ),

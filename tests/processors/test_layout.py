@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmvt.errors import ConfigError
-from mmvt.processors.layout import VideoTextLayout
+from mmvt.processors.layout import CaptionLayout, VideoTextLayout
 
 CLS, SEP, PAD = 2, 3, 0
 
@@ -88,3 +88,23 @@ def test_shapes_never_depend_on_lengths(
     real = example["caps"][example["cmasks"]]
     assert real[-1] == SEP
     assert (example["caps"][~example["cmasks"]] == PAD).all()
+
+
+@pytest.mark.parametrize(
+    ("words", "caps", "labels"),
+    [
+        ([], [CLS, SEP, CLS, PAD, PAD, PAD], [SEP]),
+        ([7], [CLS, SEP, CLS, 7, PAD, PAD], [7, SEP]),
+        ([7, 8, 9], [CLS, SEP, CLS, 7, 8, 9], [7, 8, 9, SEP]),
+        ([7, 8, 9, 10], [CLS, SEP, CLS, 7, 8, 9], [7, 8, 9, SEP]),
+    ],
+)
+def test_a_caption_begins_anew_and_each_place_tells_the_next_word(
+    tiny_bert: str, words: list[int], caps: list[int], labels: list[int]
+) -> None:
+    layout = CaptionLayout(max_video_len=2, max_len=8, bert_name=tiny_bert)
+    example = layout(np.ones((1, 4), np.float16), words)
+    assert example["caps"].tolist() == caps
+    assert example["text_label"].tolist() == [-100, -100, *labels] + [-100] * (4 - len(labels))
+    assert example["cmasks"].tolist() == [token != PAD for token in caps]
+    assert example["vmasks"].tolist() == [True, False]

@@ -30,7 +30,7 @@ class LanguageHead(WordHead):
     defaults: ClassVar[Mapping[str, str]] = {
         "trunk": "JointTrunk",
         "loss": "LanguageCrossEntropy",
-        "layout": "VideoTextLayout",
+        "layout": "CaptionLayout",
         "predictor": "CaptionPredictor",
         "metric": "CaptionMetric",
     }

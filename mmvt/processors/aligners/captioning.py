@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from mmvt.errors import ConfigError
 from mmvt.processors.aligners.sampled import SampledAligner
 from mmvt.processors.base import Layout, Masker
 from mmvt.processors.masking import shift_text
@@ -52,7 +53,8 @@ class CaptioningAligner(SampledAligner):
     Source: VLM (arXiv 2105.09996) §4, video captioning.
 
     Args:
-        layout: writes clip and caption into tensors; it cuts what is too long.
+        layout: writes clip and caption into tensors; it cuts what is too long. One that labels the
+            caption itself, as ``CaptionLayout`` does, is the same as ``VideoTextLayout`` here.
         bert_name: name or folder of the tokenizer, for the ids of its special tokens.
         prompt_only: show ``[CLS] [SEP] [CLS]`` alone, for a model to go on from; ``cmasks`` are
             all true and ``text_label`` is the plain caption.
@@ -64,9 +66,17 @@ class CaptioningAligner(SampledAligner):
     def __init__(
         self, *, layout: Layout, bert_name: str, prompt_only: bool = False, subsampling: int = 1
     ) -> None:
+        labelled = "text_label" in layout.produces
+        if labelled and prompt_only:
+            raise ConfigError(
+                f"prompt_only does not go with {type(layout).__name__}, which labels captions; use "
+                "VideoTextLayout"
+            )
         super().__init__(
             sampler=CaptionSampler(),
             layout=layout,
-            masker=CaptionMasker(bert_name=bert_name, prompt_only=prompt_only),
+            masker=None
+            if labelled
+            else CaptionMasker(bert_name=bert_name, prompt_only=prompt_only),
             subsampling=subsampling,
         )

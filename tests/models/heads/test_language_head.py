@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from mmvt.errors import ConfigError
+from mmvt.models.base import Trunk
+from mmvt.models.bert import SeparateTrunk
 from mmvt.models.heads.language import LanguageHead
-from mmvt.models.joint import JointTrunk
+from mmvt.models.joint import JointTrunk, SharedTrunk
 from mmvt.models.model import MultimodalModel
 
 
@@ -46,9 +48,25 @@ def test_words_are_tied_to_their_embeddings():
     assert not any("decoder" in name for name in head.state_dict())
 
 
-def test_a_trunk_that_shows_the_words_to_tell_is_refused():
-    small = {"hidden_size": 3, "num_attention_heads": 1, "num_hidden_layers": 1, "vocab_size": 5}
-    fields = {"max_video_len": 2, "pretrained": False, "bert_config": small}
-    with pytest.raises(ConfigError, match=r"JointTrunk shows it the later ones; set trunk.text_at"):
-        MultimodalModel({}, JointTrunk(**fields), head_of())
-    MultimodalModel({}, JointTrunk(**fields, text_attention="causal"), head_of())
+SMALL = {"hidden_size": 3, "num_attention_heads": 1, "num_hidden_layers": 1, "vocab_size": 5}
+FIELDS = {"max_video_len": 2, "pretrained": False, "bert_config": SMALL}
+
+
+@pytest.mark.parametrize("trunk", [JointTrunk, SeparateTrunk, SharedTrunk])
+def test_a_trunk_hides_later_words_where_text_is_to_be_told(trunk: type[Trunk]):
+    assert not trunk(**FIELDS).is_causal
+    assert MultimodalModel({}, trunk(**FIELDS), head_of()).trunk.is_causal
+
+
+@pytest.mark.parametrize("trunk", [JointTrunk, SeparateTrunk, SharedTrunk])
+def test_a_trunk_told_to_show_the_words_is_refused(trunk: type[Trunk]):
+    with pytest.raises(ConfigError, match=r"before them, but trunk.text_attention: full shows it"):
+        MultimodalModel({}, trunk(**FIELDS, text_attention="full"), head_of())
+
+
+def test_a_trunk_that_cannot_hide_words_is_refused():
+    class Open(Trunk):
+        hidden_size = 3
+
+    with pytest.raises(ConfigError, match="but Open cannot hide later words from earlier ones"):
+        MultimodalModel({}, Open(), head_of())
