@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ from mmvt_cli._cli import cli_errors
 if TYPE_CHECKING:
     from mmvt.features.extract import Report
     from mmvt.features.find import Videos
+    from mmvt.features.ray_backend import RayBackend
 
 FAILED = 3
 EXAMPLES = """\
@@ -23,6 +26,8 @@ examples:
   mmvt extract captions.csv --root videos --encoder HFVisionEncoder \\
       --option model=openai/clip-vit-base-patch32 --out data/clip
   mmvt extract videos --encoder EfficientNetLite0 --out data/features --retry-failed
+  mmvt extract videos --encoder S3D --device cuda --half --out data/features
+  mmvt extract /shared/videos --encoder S3D --out /shared/features --backend ray --ray-address auto
 
 A run that was stopped goes on where it stopped. Exit code: 0 when every video has features, 3 when
 some have not (they are listed, and kept in OUT/failures.jsonl), 2 when nothing could be done.
@@ -51,15 +56,21 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--root", type=Path, help="folder that the names in a CSV are relative to")
     made.add_argument("--dtype", choices=("float16", "float32"), default="float16")
     made.add_argument("--shard-size", type=int, default=512, help="videos a shard (default 512)")
-    made.add_argument("--batch", type=int, default=4, help="frames at a time (default 4; GPU: 64)")
     made.add_argument(
-        "--workers", type=int, default=cores(), help="batches at the same time (default: CPU cores)"
+        "--device", choices=("cpu", "cuda", "auto"), help="where the encoder runs (default cpu)"
+    )
+    made.add_argument(
+        "--half", action="store_true", help="run the encoder in half precision, as suits a GPU"
+    )
+    made.add_argument("--batch", type=int, help="frames at a time (default 4; on a GPU 64)")
+    made.add_argument(
+        "--workers", type=int, help="batches at the same time (default: CPU cores; on a GPU 2)"
     )
     made.add_argument(
         "--decoders",
         type=int,
-        default=max(1, cores() // 4),
-        help="videos decoded at the same time (default: CPU cores / 4; beside a GPU: all cores)",
+        help="videos decoded at the same time (default: CPU cores / 4; beside a GPU: all cores; "
+        "on Ray, by each task: 1)",
     )
     made.add_argument(
         "--time-limit",
@@ -69,6 +80,20 @@ def parser() -> argparse.ArgumentParser:
         help="how long a decoder may be silent before its video fails (default 300)",
     )
     made.add_argument("--retry-failed", action="store_true", help="only what failed before")
+    made.add_argument(
+        "--backend",
+        choices=("local", "ray"),
+        default="local",
+        help="where the work is done: here, or on a Ray cluster (docs/cluster.md); same bytes",
+    )
+    made.add_argument(
+        "--ray-address",
+        metavar="HOST:PORT",
+        help="head of the Ray cluster, or 'auto' (default: a cluster of this machine alone)",
+    )
+    made.add_argument(
+        "--ray-gpus", type=float, metavar="N", help="GPUs a task on Ray (default: 1 with cuda)"
+    )
     return made
 
 
@@ -83,22 +108,59 @@ def main(argv: list[str] | None = None) -> int:
     keep_freed_memory()
     found = find_videos(args.videos, args.root)
     name, options = encoder_options(args.encoder, args.option)
-    encoder = build_encoder(name, options)
-    frames = FrameOptions(args.fps, args.segments, args.short_side)
+    if args.device is not None:
+        options["device"] = args.device
+    on_ray = args.backend == "ray"
+    # with Ray, the encoder of this process only says what is made
+    here = {"device": "cpu"} if on_ray and "device" in options else {}
+    encoder = build_encoder(name, {**options, **here})
+    device = str(options.get("device")) if on_ray else encoder.device.type
+    on_gpu = device.startswith("cuda")
+    batch = args.batch or (64 if on_gpu else 4)
     report = run(
         found,
         encoder,
         args.out,
-        frames,
+        FrameOptions(args.fps, args.segments, args.short_side),
         dtype=args.dtype,
         shard_size=args.shard_size,
-        batch=args.batch,
-        workers=args.workers,
-        decoders=args.decoders,
+        batch=batch,
+        half=args.half,
+        workers=args.workers or (2 if on_gpu else cores()),
+        decoders=args.decoders or (cores() if on_gpu else max(1, cores() // 4)),
         time_limit=args.time_limit,
         retry_failed=args.retry_failed,
+        backend=ray_backend(args, name, options, batch, on_gpu) if on_ray else None,
     )
     return FAILED if report.failures else 0
+
+
+def ray_backend(
+    args: argparse.Namespace, name: str, options: Mapping[str, Any], batch: int, on_gpu: bool
+) -> RayBackend:
+    """Return the Ray cluster that the command line asks for.
+
+    Raises:
+        MissingPackageError: Ray is not installed.
+    """
+    from mmvt.features.ray_backend import EncodingRecipe, RayBackend, named_encoder
+    from mmvt.features.steps import FrameOptions
+
+    recipe = EncodingRecipe(
+        named_encoder,
+        (name, json.dumps(options)),
+        FrameOptions(args.fps, args.segments, args.short_side),
+        args.dtype,
+        batch,
+        args.half,
+    )
+    return RayBackend(
+        recipe,
+        address=args.ray_address,
+        decoders=args.decoders or 1,
+        gpus=float(on_gpu) if args.ray_gpus is None else args.ray_gpus,
+        time_limit=args.time_limit,
+    )
 
 
 def cores() -> int:

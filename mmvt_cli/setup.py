@@ -32,6 +32,7 @@ CONSTRAINTS = HERE / "constraints.txt"
 GROUPS = {
     "train": "fairseq, which trains",
     "demo": "small pretrained weights and sample videos",
+    "ray": "Ray, which extracts features on many machines",
     "dev": "what tests and checks need",
 }
 BUILD_TOOLS = ("setuptools", "wheel", "cython", "numpy")

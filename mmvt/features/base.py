@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from jaxtyping import Float, Float64, UInt8
 from torch import Tensor
 
@@ -23,6 +24,7 @@ class FeatureEncoder(ABC):
         steps_a_clip: steps that such a clip gives, each of as many frames.
         frames_per_second: frame rate it was trained for, or None where any rate will do.
         takes_floats: frames may be floats from 0 to 1 as well.
+        device: where it runs.
     """
 
     dim: int
@@ -32,6 +34,7 @@ class FeatureEncoder(ABC):
     steps_a_clip: int = 1
     frames_per_second: float | None = None
     takes_floats: bool = False
+    device: torch.device = torch.device("cpu")
 
     @property
     @abstractmethod
@@ -93,6 +96,7 @@ class AudioEncoder(ABC):
         window: samples that it takes at a time.
         hop: samples from the beginning of a window to that of the next, which give a whole number
             of rows; ``window``, but where the next one begins within the last row.
+        device: where it runs.
     """
 
     dim: int
@@ -100,6 +104,7 @@ class AudioEncoder(ABC):
     sample_rate: int = 16000
     window: int
     hop: int
+    device: torch.device = torch.device("cpu")
 
     @property
     @abstractmethod

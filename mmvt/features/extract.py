@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,12 @@ import torch
 from mmvt.config.fields import REQUIRED, convert, fields_of
 from mmvt.datasets.manifest import NAME, read_manifest
 from mmvt.errors import ConfigError, PluginError, StoreError, did_you_mean
+from mmvt.features.backend import Backend, Features, LocalBackend
 from mmvt.features.base import AudioEncoder, FeatureEncoder
-from mmvt.features.decode_pool import TIME_LIMIT, Chunk, DecodePool
+from mmvt.features.decode_pool import TIME_LIMIT
 from mmvt.features.find import Failure, Video
 from mmvt.features.shard import StoreWriter
-from mmvt.features.steps import Encoding, FrameOptions, Steps, encoding_of
+from mmvt.features.steps import Encoding, FrameOptions, encoding_of
 from mmvt.files import atomic_write_text
 from mmvt.plugins import load_plugins
 
@@ -50,11 +50,11 @@ def build_encoder(name: str, options: Mapping[str, Any]) -> FeatureEncoder | Aud
 
     Args:
         name: name of the plugin, such as ``EfficientNetLite0``.
-        options: arguments of its constructor.
+        options: arguments of its constructor; the ``device`` ``auto`` is a GPU where there is one.
 
     Raises:
         PluginError: there is no such encoder.
-        ConfigError: an option is unknown, missing or of the wrong type.
+        ConfigError: an option is unknown, missing or of the wrong type; there is no such device.
     """
     cls = _encoder_class(name)
     fields = {item.name: item for item in fields_of(cls)}
@@ -74,7 +74,27 @@ def build_encoder(name: str, options: Mapping[str, Any]) -> FeatureEncoder | Aud
             problems.append(f"{name} needs the option {key!r}: {item.doc}")
     if problems:
         raise ConfigError(problems)
+    if "device" in values:
+        values["device"] = _device(values["device"])
     return cls(**values)
+
+
+def _device(name: str) -> str:
+    """Return the name of a device that is there.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    gpus = torch.cuda.device_count()
+    if name == "auto":
+        return "cuda" if gpus else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"no device is called {name!r}; take cpu, cuda, cuda:1 or auto") from None
+    if device.type == "cuda" and (device.index or 0) >= gpus:
+        raise ConfigError(f"the device is {name}, but torch {torch.__version__} finds {gpus} GPUs")
+    return name
 
 
 def _encoder_class(name: str) -> type[FeatureEncoder | AudioEncoder]:
@@ -96,10 +116,12 @@ def extract(
     dtype: str = "float16",
     shard_size: int = 512,
     batch: int = 4,
+    half: bool = False,
     workers: int = 1,
     decoders: int = 1,
     time_limit: float = TIME_LIMIT,
     retry_failed: bool = False,
+    backend: Backend | None = None,
     on_video: Callable[[Video, str | None], None] | None = None,
 ) -> Report:
     """Add the features of videos to a store, and return what became of them.
@@ -119,17 +141,20 @@ def extract(
         shard_size: most videos in a shard.
         batch: frames that are encoded at a time; rounded to whole steps of the encoder. Few suit
             the caches of a CPU, many a GPU.
+        half: run the encoder in half precision; its features do not mix with others.
         workers: batches that are encoded at the same time, each by one thread.
         decoders: videos that are decoded at the same time, each by one process.
         time_limit: seconds that a decoder may be silent before its video fails.
         retry_failed: take only the videos that failed before.
+        backend: where videos are decoded and encoded; by default here, by ``workers``,
+            ``decoders`` and ``time_limit``. The bytes of the store do not depend on it.
         on_video: called when a video is done (None) or has failed (the reason).
 
     Raises:
         StoreError: the store was made with other options; each is named with both values.
         ConfigError: the options do not fit the encoder.
     """
-    encoding = encoding_of(encoder, options or FrameOptions(), dtype, batch)
+    encoding = encoding_of(encoder, options or FrameOptions(), dtype, batch, half=half)
     _refuse_mixture(folder, encoding.made_by)
     report = Report()
     with StoreWriter(
@@ -147,10 +172,9 @@ def extract(
         absent = [video for video, known in zip(videos, there, strict=True) if not known]
         report.skipped = len(videos) - len(absent)
         todo = [video for video in absent if (video.id in failures) == retry_failed]
-        with DecodePool(decoders, encoding.request, time_limit=time_limit) as pool:
-            encoded = _in_parallel(pool.chunks(todo), encoding, workers)
-            for features in _in_order(_whole(encoded)):
-                pool.done()
+        backend = backend or LocalBackend(workers, decoders, time_limit)
+        with closing(backend.features(todo, encoding)) as found:
+            for features in found:
                 reason = features.reason or _added(writer, encoding, features)
                 failures.note(features.video, reason)
                 report.extracted += reason is None
@@ -158,22 +182,6 @@ def extract(
                     on_video(features.video, reason)
     report.failures = [failures[video.id] for video in absent if video.id in failures]
     return report
-
-
-@dataclass(frozen=True)
-class _Features:
-    """All features of a video, or the reason why there are none."""
-
-    end: Chunk
-    parts: list[Steps]
-
-    @property
-    def video(self) -> Video:
-        return self.end.video
-
-    @property
-    def reason(self) -> str | None:
-        return self.end.reason
 
 
 class _Failures(dict[str, Failure]):
@@ -228,64 +236,7 @@ def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _in_parallel(
-    chunks: Iterable[Chunk], encoding: Encoding, workers: int
-) -> Iterator[tuple[Chunk, Steps | None]]:
-    """Yield chunks with their rows, in the order they came, several being encoded at a time.
-
-    Workers with one thread each do not wait for each other at every layer, as the threads of one
-    operation do: on a busy machine that makes several times the difference. It also makes the
-    rows independent of their number.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        if workers == 1:  # in this thread, whose memory the encoder has used before
-            for chunk in chunks:
-                yield chunk, _steps(chunk, encoding)
-            return
-        waiting: deque[tuple[Chunk, Future[Steps | None]]] = deque()
-        with ThreadPoolExecutor(workers, "encode", torch.set_num_threads, (1,)) as pool:
-            for chunk in chunks:
-                waiting.append((chunk, pool.submit(_steps, chunk, encoding)))
-                if len(waiting) > workers:
-                    first, steps = waiting.popleft()
-                    yield first, steps.result()
-            while waiting:
-                first, steps = waiting.popleft()
-                yield first, steps.result()
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _steps(chunk: Chunk, encoding: Encoding) -> Steps | None:
-    """Return the steps of a chunk; None where it is the end of its video."""
-    return None if chunk.times is None else encoding.encode(chunk)
-
-
-def _whole(chunks: Iterable[tuple[Chunk, Steps | None]]) -> Iterator[_Features]:
-    """Yield each video when its last chunk has come."""
-    open_videos: dict[int, list[Steps]] = {}
-    for chunk, steps in chunks:
-        parts = open_videos.setdefault(chunk.number, [])
-        if steps is None:
-            yield _Features(chunk, open_videos.pop(chunk.number))
-        else:
-            parts.append(steps)
-
-
-def _in_order(videos: Iterable[_Features]) -> Iterator[_Features]:
-    """Yield videos by their numbers, without a gap."""
-    waiting: dict[int, _Features] = {}
-    number = 0
-    for video in videos:
-        waiting[video.end.number] = video
-        while number in waiting:
-            yield waiting.pop(number)
-            number += 1
-
-
-def _added(writer: StoreWriter, encoding: Encoding, features: _Features) -> str | None:
+def _added(writer: StoreWriter, encoding: Encoding, features: Features) -> str | None:
     """Add features to the store; return the reason where they are no good."""
     if not all(np.isfinite(part.rows).all() for part in features.parts):
         return "its features are not finite"
@@ -295,7 +246,7 @@ def _added(writer: StoreWriter, encoding: Encoding, features: _Features) -> str 
     writer.add(
         features.video.id,
         rows,
-        duration=features.end.duration,
+        duration=features.duration,
         times=times,
         source=str(features.video.path),
         n_valid=n_valid,

@@ -84,16 +84,18 @@ class FrameEncoding(Encoding):
         options: which frames.
         dtype: type of the numbers in the store.
         batch: frames that are encoded at a time, rounded to whole clips.
+        half: run the encoder in half precision.
 
     Raises:
         ConfigError: the options do not fit the encoder.
     """
 
     def __init__(
-        self, encoder: FeatureEncoder, options: FrameOptions, dtype: str, batch: int
+        self, encoder: FeatureEncoder, options: FrameOptions, dtype: str, batch: int, half: bool
     ) -> None:
         self._encoder = encoder
         self._dtype = dtype
+        self._half = half
         self.dim, self.grid = encoder.dim, encoder.grid
         rate, steps = _rates(encoder, options)
         # the rows of a whole video follow no clock
@@ -108,15 +110,16 @@ class FrameEncoding(Encoding):
         }
         if isinstance(encoder, WholeVideoEncoder):
             frames["fps"] = rate  # elsewhere the store has it
-        self.made_by = _plain({**encoder.fingerprint, "frames": frames})
+        self.made_by = _made_by({**encoder.fingerprint, "frames": frames}, half)
 
     @override
     def encode(self, chunk: Chunk) -> Steps:
         assert chunk.frames is not None
         assert chunk.times is not None
-        filled = torch.from_numpy(_filled(chunk.frames, self._encoder.clip_frames))
+        filled = _on(self._encoder.device, _filled(chunk.frames, self._encoder.clip_frames))
         times = chunk.times[:: self._encoder.step_frames]
-        rows = _as_type(self._encoder.encode(filled), self._dtype)[: len(times)]
+        with _precision(self._encoder.device, self._half):
+            rows = _as_type(self._encoder.encode(filled), self._dtype)[: len(times)]
         return Steps(rows[:, 0] if rows.shape[1] == 1 else rows, times)
 
     @override
@@ -135,12 +138,15 @@ class SoundEncoding(Encoding):
         encoder: what encodes.
         options: none, for they choose frames.
         dtype: type of the numbers in the store.
+        half: run the encoder in half precision.
 
     Raises:
         ConfigError: options are given.
     """
 
-    def __init__(self, encoder: AudioEncoder, options: FrameOptions, dtype: str) -> None:
+    def __init__(
+        self, encoder: AudioEncoder, options: FrameOptions, dtype: str, half: bool
+    ) -> None:
         given = [name for name, value in asdict(options).items() if value is not None]
         if options.fps == encoder.rows_per_second:
             given.remove("fps")
@@ -151,9 +157,10 @@ class SoundEncoding(Encoding):
             )
         self._encoder = encoder
         self._dtype = dtype
+        self._half = half
         self.dim = encoder.dim
         self.fps = encoder.rows_per_second
-        self.made_by = _plain(encoder.fingerprint)
+        self.made_by = _made_by(encoder.fingerprint, half)
         sound = {"rate": encoder.sample_rate, "window": encoder.window, "hop": encoder.hop}
         self.request = {"sound": sound}
 
@@ -161,12 +168,19 @@ class SoundEncoding(Encoding):
     def encode(self, chunk: Chunk) -> Steps:
         assert chunk.samples is not None
         assert chunk.times is not None
-        rows = _as_type(self._encoder.encode(torch.from_numpy(chunk.samples)), self._dtype)
+        samples = torch.from_numpy(chunk.samples)
+        with _precision(self._encoder.device, self._half):
+            rows = _as_type(self._encoder.encode(samples), self._dtype)
         return Steps(rows, chunk.times[0] + np.arange(len(rows)) / self.fps)
 
 
 def encoding_of(
-    encoder: FeatureEncoder | AudioEncoder, options: FrameOptions, dtype: str, batch: int
+    encoder: FeatureEncoder | AudioEncoder,
+    options: FrameOptions,
+    dtype: str,
+    batch: int,
+    *,
+    half: bool = False,
 ) -> Encoding:
     """Return what is encoded of a video, and how.
 
@@ -174,8 +188,8 @@ def encoding_of(
         ConfigError: the options do not fit the encoder.
     """
     if isinstance(encoder, AudioEncoder):
-        return SoundEncoding(encoder, options, dtype)
-    return FrameEncoding(encoder, options, dtype, batch)
+        return SoundEncoding(encoder, options, dtype, half)
+    return FrameEncoding(encoder, options, dtype, batch, half)
 
 
 def _rates(encoder: FeatureEncoder, options: FrameOptions) -> tuple[float | None, float]:
@@ -198,10 +212,23 @@ def _rates(encoder: FeatureEncoder, options: FrameOptions) -> tuple[float | None
     return native, steps
 
 
-def _plain(made_by: Mapping[str, Any]) -> Mapping[str, Any]:
+def _made_by(options: Mapping[str, Any], half: bool) -> Mapping[str, Any]:
     """Return what a manifest will hold, such as lists where there were tuples."""
-    plain: dict[str, Any] = json.loads(json.dumps(made_by))
-    return plain
+    plain: dict[str, Any] = json.loads(json.dumps(options))
+    return {**plain, "half": True} if half else plain
+
+
+def _on(
+    device: torch.device, frames: UInt8[np.ndarray, "n height width 3"]
+) -> UInt8[torch.Tensor, "n height width 3"]:
+    """Return frames on a device; to a GPU from pinned memory, while it works."""
+    tensor = torch.from_numpy(frames)
+    return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
+
+
+def _precision(device: torch.device, half: bool) -> torch.autocast:
+    """Return the context in which an encoder runs."""
+    return torch.autocast(device.type, torch.float16, enabled=half)
 
 
 def _as_type(rows: torch.Tensor, dtype: str) -> np.ndarray:
