@@ -33,6 +33,7 @@ GROUPS = {
     "train": "fairseq, which trains",
     "demo": "small pretrained weights and sample videos",
     "ray": "Ray, which extracts features on many machines",
+    "slurm": "submitit, which hands jobs to Slurm",
     "dev": "what tests and checks need",
 }
 BUILD_TOOLS = ("setuptools", "wheel", "cython", "numpy")
