@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 
@@ -19,6 +19,14 @@ def joint_mask(
 ) -> Bool[Tensor, "batch length"]:
     """Return what is real in the joint sequence."""
     return torch.cat([cmasks[:, :1], vmasks, cmasks[:, 1:]], dim=1)
+
+
+def isolated_parts(
+    vmasks: Bool[Tensor, "batch video_len"], cmasks: Bool[Tensor, "batch text_len"]
+) -> Int[Tensor, " length"]:
+    """Return 0 for ``[CLS]``, 1 for the frames and the video's ``[SEP]``, 2 for the text."""
+    place = torch.arange(vmasks.shape[1] + cmasks.shape[1], device=vmasks.device)
+    return (place > 0).long() + (place > vmasks.shape[1] + 1)
 
 
 def isolated_attention(
@@ -30,10 +38,8 @@ def isolated_attention(
 
     Source: VLM (arXiv 2105.09996) §3.
     """
-    real = joint_mask(vmasks, cmasks)
-    part = torch.full((real.shape[1],), 2, device=real.device)
-    part[0], part[1 : vmasks.shape[1] + 2] = 0, 1
-    seen = real[:, None] & (part[:, None] == part)
+    part = isolated_parts(vmasks, cmasks)
+    seen = joint_mask(vmasks, cmasks)[:, None] & (part[:, None] == part)
     seen[:, 0, 0] = True
     return seen
 

@@ -50,11 +50,13 @@ class Trunk(Part):
             text on the video, so that each has one vector whatever it is compared with.
         is_causal: no word sees a later one, so that text can be generated word by word.
         produces_when_causal: what it returns beside ``produces`` once it is causal.
+        packed: whether padding is left out of the computation, in training; None = on a CPU.
     """
 
     hidden_size: int
     encodes_apart: bool = True
     is_causal: bool = False
+    packed: bool | None = False
     produces_when_causal: ClassVar[tuple[str, ...]] = ()
 
     def become_causal(self) -> None:
@@ -64,6 +66,14 @@ class Trunk(Part):
             ConfigError: it cannot, or was told to show all words.
         """
         raise ConfigError(f"{type(self).__name__} cannot hide later words from earlier ones")
+
+    def leaves_padding_out(self, tokens: Tensor) -> bool:
+        """Return whether a batch of tokens is to be computed without its padding.
+
+        States of padding are then zeros, which no loss sees; evaluation sees them as they are.
+        """
+        packed = tokens.device.type == "cpu" if self.packed is None else self.packed
+        return self.training and packed
 
 
 class Head(Part):

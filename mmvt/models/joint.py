@@ -13,6 +13,7 @@ from mmvt.errors import ConfigError
 from mmvt.models.attention_masks import (
     causal_attention,
     isolated_attention,
+    isolated_parts,
     joint_mask,
     key_mask,
     layer_mask,
@@ -28,6 +29,7 @@ from mmvt.models.bert import (
     video_states,
     written_states,
 )
+from mmvt.models.packing import Packing, encode, packed_states, whole_rows
 
 NUM_SEGMENTS = 256  # rows of a table that VLM's checkpoints hold and nothing reads
 
@@ -47,6 +49,7 @@ class SharedTrunk(Trunk):
         text_attention: as of :class:`~mmvt.models.bert.SeparateTrunk`.
         pretrained: begin with the weights of ``bert_name``, else with random ones.
         bert_config: fields of the BERT's config.json to replace, such as ``hidden_size``.
+        packed: as of :class:`~mmvt.models.bert.SeparateTrunk`.
     """
 
     produces = ("hidden_video", "hidden_text")
@@ -61,6 +64,7 @@ class SharedTrunk(Trunk):
         text_attention: TextAttention | None = None,
         pretrained: bool = True,
         bert_config: dict[str, Any] | None = None,
+        packed: bool | None = None,
     ) -> None:
         super().__init__()
         config = video_bert_config(
@@ -70,6 +74,7 @@ class SharedTrunk(Trunk):
         self.max_video_len = max_video_len
         self.hidden_size: int = config.hidden_size
         self.text_attention = text_attention
+        self.packed = packed
         if text_attention == "causal":
             self.become_causal()
 
@@ -96,24 +101,31 @@ class SharedTrunk(Trunk):
         edges = caps, cmasks
         if window_caps is not None and window_cmasks is not None:
             edges = window_caps, window_cmasks
-        hidden_video = video_states(self.bert, self.max_video_len, video_embeddings, vmasks, *edges)
+        packed = self.leaves_padding_out(video_embeddings)
+        hidden_video = video_states(
+            self.bert, self.max_video_len, video_embeddings, vmasks, *edges, packed=packed
+        )
         if self.is_causal:
             return written_states(self.bert, self.max_video_len, hidden_video, vmasks, caps, cmasks)
-        return {"hidden_video": hidden_video, "hidden_text": self._text_states(caps, cmasks)}
+        hidden_text = self._text_states(caps, cmasks, packed)
+        return {"hidden_video": hidden_video, "hidden_text": hidden_text}
 
     def _text_states(
-        self, caps: Int[Tensor, "texts text_len"], cmasks: Bool[Tensor, "texts text_len"]
+        self,
+        caps: Int[Tensor, "texts text_len"],
+        cmasks: Bool[Tensor, "texts text_len"],
+        packed: bool,
     ) -> Float[Tensor, "texts text_states hidden"]:
         check_length(self.bert, self.max_video_len + caps.shape[1])
         places = torch.arange(1, caps.shape[1], device=caps.device)
         positions = torch.where(places > 1, places + self.max_video_len, 0)
-        states: Tensor = self.bert(
-            input_ids=torch.cat([caps[:, :1], caps[:, 2:]], dim=1),
-            position_ids=positions[None],
-            token_type_ids=(positions > 0).long()[None],
-            attention_mask=key_mask(torch.cat([cmasks[:, :1], cmasks[:, 2:]], dim=1)),
-        ).last_hidden_state
-        return states
+        inputs = {
+            "input_ids": torch.cat([caps[:, :1], caps[:, 2:]], dim=1),
+            "position_ids": positions[None],
+            "token_type_ids": (positions > 0).long()[None],
+        }
+        mask = torch.cat([cmasks[:, :1], cmasks[:, 2:]], dim=1)
+        return encode(self.bert, inputs, mask, packed=packed)
 
 
 class JointTrunk(Trunk):
@@ -137,6 +149,8 @@ class JointTrunk(Trunk):
             reads or trains it.
         pretrained: begin with the weights of ``bert_name``, else with random ones.
         bert_config: fields of the BERT's config.json to replace, such as ``hidden_size``.
+        packed: as of :class:`~mmvt.models.bert.SeparateTrunk`; it has no effect where a position
+            sees less than all others of its sequence.
     """
 
     produces = ("hidden", "hidden_video", "hidden_text", "word_embeddings")
@@ -152,6 +166,7 @@ class JointTrunk(Trunk):
         use_seg_emb: bool = False,
         pretrained: bool = True,
         bert_config: dict[str, Any] | None = None,
+        packed: bool | None = None,
     ) -> None:
         super().__init__()
         config = video_bert_config(
@@ -171,6 +186,7 @@ class JointTrunk(Trunk):
         self.encodes_apart = self.num_iso_layer > 0
         self.hidden_size: int = config.hidden_size
         self.text_attention = text_attention
+        self.packed = packed
         if text_attention == "causal":
             self.become_causal()
 
@@ -238,10 +254,12 @@ class JointTrunk(Trunk):
         attention_mask: Bool[Tensor, "batch length length"] | None = None,
     ) -> tuple[Float[Tensor, "batch length hidden"], Float[Tensor, "batch length hidden"]]:
         """Return the states of the last layer and those of the last isolated one."""
-        states = self.bert.embeddings(
-            **joint_inputs(self.bert, self.max_video_len, video_embeddings, caps)
-        )
+        inputs = joint_inputs(self.bert, self.max_video_len, video_embeddings, caps)
         layers = self.bert.encoder.layer
+        all_see_all = attention_mask is None and not self.is_causal
+        if all_see_all and self.leaves_padding_out(video_embeddings):
+            return self._packed_states(inputs, vmasks, cmasks)
+        states = self.bert.embeddings(**inputs)
         between = states
         masks = self._masks(vmasks, cmasks, attention_mask)
         for number, (layer, mask) in enumerate(zip(layers, masks, strict=True), start=1):
@@ -249,6 +267,22 @@ class JointTrunk(Trunk):
             if number == (self.num_iso_layer or len(layers)):
                 between = states
         return states, between
+
+    def _packed_states(
+        self,
+        inputs: dict[str, Tensor],
+        vmasks: Bool[Tensor, "batch video_len"],
+        cmasks: Bool[Tensor, "batch text_len"],
+    ) -> tuple[Float[Tensor, "batch length hidden"], Float[Tensor, "batch length hidden"]]:
+        """Return what ``_states`` does, with zeros for padding."""
+        layers, apart = self.bert.encoder.layer, self.num_iso_layer
+        real = joint_mask(vmasks, cmasks)
+        stages = [(whole_rows(real), layers[apart:])]
+        if apart:
+            parts = Packing(isolated_parts(vmasks, cmasks).where(real, -1))
+            stages.insert(0, (parts, layers[:apart]))
+        after = packed_states(self.bert, inputs, stages)
+        return after[-1], after[0]
 
     def _masks(
         self,
