@@ -71,6 +71,7 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
             "ShardedTextProcessor": "mmvt.processors.text.shards",
             "StoreTextProcessor": "mmvt.processors.text.shards",
             "JSONTextProcessor": "mmvt.processors.text.json_file",
+            "TranscriptTextProcessor": "mmvt.processors.text.transcripts",
         },
     ),
     "sampler": (
