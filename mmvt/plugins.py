@@ -79,6 +79,7 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
         {
             "WholeSampler": "mmvt.processors.sampling",
             "CaptionSampler": "mmvt.processors.sampling",
+            "HighlightSampler": "mmvt.processors.sampling",
             "FixedLenSampler": "mmvt.processors.sampling",
             "OverlappedSampler": "mmvt.processors.sampling",
             "VariedLenSampler": "mmvt.processors.sampling",
@@ -180,6 +181,8 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
             "ZeroShotSegmentationPredictor": "mmvt.evaluators.predictors.segmentation",
             "StepLocalizationPredictor": "mmvt.evaluators.predictors.localization",
             "MomentPredictor": "mmvt.evaluators.predictors.moment",
+            "HighlightPredictor": "mmvt.evaluators.predictors.highlight",
+            "ActionRecognitionPredictor": "mmvt.evaluators.predictors.action",
         },
     ),
     "metric": (

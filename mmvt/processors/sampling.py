@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from mmvt.errors import ConfigError, DataError
 from mmvt.processors.base import Sampler, TextClips
+from mmvt.processors.labels import HighlightClips, labelled
 
 MAX_SPAN = 256
 CANDIDATES = 4
@@ -57,6 +58,24 @@ class CaptionSampler(Sampler):
         clips = clips_within(clips, num_steps)
         chosen = [int(rng.integers(len(clips)))]
         return covered_slice(clips, chosen, num_steps), chosen
+
+
+class HighlightSampler(Sampler):
+    """A query and one random window of those that fit it.
+
+    Windows are in seconds, and the features are taken to be of the whole video.
+    """
+
+    @override
+    def __call__(
+        self, clips: TextClips, num_steps: int, rng: np.random.Generator
+    ) -> tuple[slice, Sequence[int]]:
+        clips = labelled(clips, HighlightClips)
+        if len(clips.windows) == 0:
+            raise DataError("no window fits the query; its labels may be held back")
+        start, end = clips.windows[int(rng.integers(len(clips.windows)))] / clips.duration
+        first = min(math.floor(start * num_steps), num_steps - 1)
+        return slice(first, max(first + 1, math.ceil(end * num_steps))), range(1)
 
 
 class FixedLenSampler(Sampler):

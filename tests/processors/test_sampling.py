@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmvt.errors import ConfigError, DataError
+from mmvt.processors.labels import HighlightClips
 from mmvt.processors.sampling import (
     CaptionSampler,
     FixedLenSampler,
+    HighlightSampler,
     MILNCESampler,
     OverlappedSampler,
     StartClipSampler,
@@ -327,3 +329,38 @@ def test_a_caption_is_drawn_evenly_with_the_steps_that_it_covers() -> None:
     assert_follows(draw, dict.fromkeys(range(3), 1 / 3))
     with pytest.raises(DataError, match="none of the 0 captions"):
         sampler(clips_of(), 5, rng)
+
+
+def highlights(*windows: tuple[float, float]) -> HighlightClips:
+    return HighlightClips(
+        start=np.array([0.0]),
+        end=np.array([math.inf]),
+        cap=[[7]],
+        windows=np.array(windows).reshape(-1, 2),
+        clip_ids=np.zeros(0, int),
+        saliency=np.zeros((0, 0), int),
+        duration=150.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("window", "steps"),
+    [
+        ((10.0, 20.0), slice(5, 10)),
+        ((0.0, 1.0), slice(0, 1)),
+        ((149.0, 150.0), slice(74, 75)),
+        ((150.0, 150.0), slice(74, 75)),
+    ],
+)
+def test_a_window_that_fits_a_query_is_cut_out(window: tuple[float, float], steps: slice) -> None:
+    assert HighlightSampler()(highlights(window), 75, RNG(0)) == (steps, range(1))
+
+
+def test_each_window_that_fits_is_drawn_as_often() -> None:
+    sampler, rng = HighlightSampler(), RNG(1)
+    clips = highlights((0.0, 2.0), (10.0, 12.0))
+    assert_follows(lambda: sampler(clips, 75, rng)[0].start, {0: 0.5, 5: 0.5})
+    with pytest.raises(DataError, match="no window fits the query"):
+        sampler(highlights(), 75, rng)
+    with pytest.raises(ConfigError, match="needs HighlightClips"):
+        sampler(clips_of((0.0, 1.0)), 75, rng)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Float64
 
-Windows = Float[np.ndarray, "windows 2"]
 
-
-def window_ious(one: Windows, other: Windows) -> Float64[np.ndarray, "one other"]:
+def window_ious(
+    one: Float[np.ndarray, "one 2"], other: Float[np.ndarray, "other 2"]
+) -> Float64[np.ndarray, "one other"]:
     """Return the intersection over union of every pair of windows, 0 where both are empty."""
     left = np.maximum(one[:, None, 0], other[:, 0])
     right = np.minimum(one[:, None, 1], other[:, 1])

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Protocol, runtime_checkable
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 from typing_extensions import override
@@ -15,6 +13,7 @@ from typing_extensions import override
 from mmvt.datasets.multimodal import MultimodalDataset, collate
 from mmvt.errors import ConfigError
 from mmvt.evaluators.base import Predictions, Predictor
+from mmvt.evaluators.predictors.label_texts import label_vectors
 from mmvt.evaluators.predictors.merging import label_similarity, merge_windows, most_likely
 from mmvt.evaluators.predictors.running import (
     Entry,
@@ -84,7 +83,8 @@ class ZeroShotSegmentationPredictor(Predictor):
         check_outputs(self, model, ["hidden_video", "pooled_text"])
         model.check_encodes_apart()
         model.eval()
-        labels = self._labels(model, dataset)
+        layout = _windows_of(dataset).layout
+        labels = label_vectors(model, dataset, layout, self.label_batch_size)
         return _predictions(
             model,
             dataset,
@@ -93,51 +93,25 @@ class ZeroShotSegmentationPredictor(Predictor):
             lambda states: label_similarity(comparable(model, states), labels),
         )
 
-    def _labels(
-        self, model: MultimodalModel, dataset: MultimodalDataset
-    ) -> Float[Tensor, "labels hidden"]:
-        """Return the vectors of the labels' texts; the step of a video beside them is not seen."""
-        processor, layout = dataset.text_processor, _windows_of(dataset).layout
-        if not isinstance(processor, HasLabels):
-            raise ConfigError(
-                f"{type(processor).__name__} has no texts of labels, by which classes are told "
-                "that no model was trained for"
-            )
-        step = dataset.video_processor(dataset.ids_of(0)[0])[:1]
-        examples = [layout(step, tokens) for tokens in processor.label_tokens()]
-        groups = (
-            examples[first : first + self.label_batch_size]
-            for first in range(0, len(examples), self.label_batch_size)
-        )
-        vectors = [outputs_of(model, collate(group))["pooled_text"] for group in groups]
-        return torch.cat(vectors).float()
-
-
-@runtime_checkable
-class HasLabels(Protocol):
-    """A text processor that knows the texts of all labels."""
-
-    def label_tokens(self) -> list[list[int]]:
-        """Return the token ids of each label's text; class 1 comes first."""
-
 
 def video_rows(
     model: MultimodalModel,
     dataset: MultimodalDataset,
     entries: list[Entry],
     batch_size: int,
+    windows: Windows,
     rows_of: Callable[[dict[str, Tensor]], Rows],
 ) -> Iterator[tuple[Entry, Float[Tensor, "steps width"]]]:
     """Yield (entry, a row a step) of each video with features, its windows merged.
 
     Args:
         model: in evaluation mode.
-        dataset: its aligner makes windows.
+        dataset: its aligner makes the windows.
         entries: of the dataset.
         batch_size: videos that the model sees at once.
+        windows: how they are laid over a video.
         rows_of: picks a row a step of each window from the outputs of the model.
     """
-    windows = _windows_of(dataset)
     for batch in batches_of(dataset, entries, batch_size):
         examples = [example for _, example in batch]
         rows = rows_of(outputs_of(model, collate(examples))).float()
@@ -156,7 +130,8 @@ def _predictions(
     decide: Callable[[Float[Tensor, "steps width"]], Int64[Tensor, " steps"]],
 ) -> Predictions:
     entries = entries_of(dataset)
-    rows = video_rows(model, dataset, entries, batch_size, rows_of)
+    windows = _windows_of(dataset)
+    rows = video_rows(model, dataset, entries, batch_size, windows, rows_of)
     classes = {entry.name: decide(own).cpu().numpy() for entry, own in rows}
     truths = [_truth(dataset, entry, classes) for entry in entries]
     return {

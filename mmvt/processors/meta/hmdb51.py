@@ -71,7 +71,7 @@ class HMDB51MetaProcessor(ListedMetaProcessor):
         *,
         split: Literal["train", "valid", "test"],
         annotations: Path,
-        fold: Literal[1, 2, 3] | None = 1,
+        fold: Literal[1, 2, 3] | None = None,
     ) -> None:
         if fold is None and split == "train":
             raise ConfigError("fold is unset, but training needs one: each clip is tested by some")
