@@ -52,7 +52,8 @@ def fairseq_problems(layer: Layer) -> list[str]:
         return []
     # its import asks for a package that nothing here needs
     logging.getLogger("fairseq.tasks.text_to_speech").setLevel(logging.WARNING)
-    from mmvt.fairseq import arguments, criterion, model, task  # noqa: F401  # registers options
+    # imported to register their options
+    from mmvt.fairseq import arguments, criterion, fused_adam, model, task  # noqa: F401
 
     try:
         arguments.parse(section, recipe="")

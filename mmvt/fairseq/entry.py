@@ -23,8 +23,8 @@ from mmvt.config.merge import to_yaml
 from mmvt.config.recipe import Recipe
 from mmvt.errors import CheckpointError
 
-# imported to register mmtask, mmarch and mmloss; fairseq's --user-dir would do nothing by now
-from mmvt.fairseq import arguments, criterion, model, task  # noqa: F401
+# imported to register mmtask and the like; fairseq's --user-dir would do nothing by now
+from mmvt.fairseq import arguments, criterion, fused_adam, model, task  # noqa: F401
 from mmvt.fairseq.trainer import MultimodalTrainer
 from mmvt.files import atomic_write_text
 
