@@ -15,6 +15,7 @@ COMMANDS = {
     "launch": ("mmvt_cli.launch", "run a project YAML (the same as locallaunch.py)"),
     "train": ("mmvt_cli.train", "train one task YAML in this process"),
     "predict": ("mmvt_cli.predict", "evaluate one task YAML"),
+    "score": ("mmvt_cli.score", "score a prediction file of a public benchmark"),
     "report": ("mmvt_cli.report", "write the report of a run as one HTML page"),
     "index": ("mmvt_cli.index", "make video files searchable"),
     "search": ("mmvt_cli.search", "find videos by a text"),

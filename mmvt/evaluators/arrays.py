@@ -44,7 +44,7 @@ class Asked:
             DataError: the split is empty; an id is there twice, missing or unexpected. Ids are
                 named.
         """
-        ids = read(predictions, "ids").tolist()
+        ids = read_ids(predictions, "ids")
         if not ids:
             raise DataError(f"the predictions are of a split without a {noun}")
         refuse_repeated("ids", ids)
@@ -109,6 +109,19 @@ def read(predictions: Predictions, name: str, rows: int | None = None) -> np.nda
     return array
 
 
+def read_ids(predictions: Predictions, name: str) -> list[str]:
+    """Return an array of ids as a list.
+
+    Raises:
+        DataError: it is absent, or holds something else.
+    """
+    array = read(predictions, name)
+    # what has no element has no type either
+    if array.ndim != 1 or (array.size and array.dtype.kind != "U"):
+        raise DataError(f"{name} must hold a text for each id")
+    return array.tolist()
+
+
 def read_whole(
     predictions: Predictions, name: str, rows: int | None = None, *, end: int | None = None
 ) -> Int[np.ndarray, " rows *more"]:
@@ -134,9 +147,15 @@ def read_whole(
 
 
 def read_numbers(
-    predictions: Predictions, name: str, ids: Sequence[str]
+    predictions: Predictions, name: str, ids: Sequence[str], *, finite: bool = False
 ) -> Num[np.ndarray, " rows *more"]:
-    """Return an array of numbers, a row an id; -inf is one, as that of what cannot be.
+    """Return an array of numbers, a row an id.
+
+    Args:
+        predictions: arrays by name.
+        name: which of them.
+        ids: of what each row is, for messages.
+        finite: refuse -inf too, which is the score of what cannot be.
 
     Raises:
         DataError: it is absent, has another number of rows, or holds something else; NaN is told
@@ -145,10 +164,10 @@ def read_numbers(
     array = read(predictions, name, len(ids))
     if array.dtype.kind not in "iuf":
         raise DataError(f"{name} must hold numbers")
-    wrong = np.isnan(array) | (array == np.inf)
+    wrong = np.isnan(array) | (np.isinf(array) if finite else array == np.inf)
     if wrong.any():
         rows = np.flatnonzero(wrong.reshape(len(ids), -1).any(axis=1)).tolist()
-        bad = [ids[row] for row in rows]
+        bad = list(dict.fromkeys(ids[row] for row in rows))
         raise DataError(f"{name} of {len(bad)} ids hold NaN or inf: {named(bad)}")
     return array
 
@@ -206,7 +225,7 @@ def places(
     Raises:
         DataError: an id is there twice, missing or unexpected. Ids are named.
     """
-    ids = read(predictions, name).tolist()
+    ids = read_ids(predictions, name)
     place = {name: number for number, name in enumerate(expected)}
     predicted, many = set(ids), plural(noun)
     problems = {

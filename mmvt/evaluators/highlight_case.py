@@ -15,6 +15,7 @@ array                    shape            meaning
 ``scored_ids``           (p,) text        the queries that were predicted
 ``scored_window_query``  (k,) int         place in ``scored_ids`` of each predicted window
 ``scored_windows``       (k, 2)           its start and end in seconds; the best one first
+``window_scores``        (k,)             its score, where there is one: mAP goes by it
 ``scored_clip_query``    (s,) int         place in ``scored_ids`` of each clip, in order of time
 ``clip_scores``          (s,)             its score
 =======================  ===============  ==========================================================
@@ -32,6 +33,8 @@ from mmvt.errors import DataError
 from mmvt.evaluators.arrays import Asked, named, read, read_numbers, read_whole
 from mmvt.evaluators.base import Predictions
 
+ByPlace = dict[int, np.ndarray]
+
 
 @dataclass(frozen=True)
 class Query:
@@ -39,24 +42,23 @@ class Query:
 
     Attributes:
         truth: start and end in seconds of the windows that fit.
+        windows: predicted ones as they were given, the best one first; none where there is no
+            prediction.
+        window_scores: of each of them.
         saliency: how well each clip fits, to each rater.
-        windows: predicted ones, best first; None = there are none of it.
-        scores: predicted score of each clip; None = there are none of it.
+        clip_scores: predicted score of each clip, or of one more or one less; None where there is
+            no prediction.
     """
 
     truth: Float[np.ndarray, "windows 2"]
+    windows: Num[np.ndarray, "ours 2"]
+    window_scores: Num[np.ndarray, " ours"]
     saliency: Int[np.ndarray, "clips raters"]
-    windows: Num[np.ndarray, "ours 2"] | None
-    scores: Num[np.ndarray, " clips"] | None
+    clip_scores: Num[np.ndarray, " given"] | None
 
 
-def read_queries(
-    predictions: Predictions, asked: Asked, clip_seconds: float
-) -> tuple[list[Query], int]:
-    """Return the queries of the split, and how many clips of the predicted ones have no score.
-
-    A video is cut into whole clips, so that predictions may have one more, which is left out, or
-    one less, for which 0 is taken; both as in the public evaluator of QVHighlights.
+def read_queries(predictions: Predictions, asked: Asked, clip_seconds: float) -> list[Query]:
+    """Return the queries of the split.
 
     Args:
         predictions: arrays as listed at the top of this module.
@@ -64,75 +66,99 @@ def read_queries(
         clip_seconds: length of a clip.
 
     Raises:
-        DataError: an array is absent or does not fit; a query has no window; a number is NaN; a
-            query has scores of more or fewer clips. Ids are named.
+        DataError: an array is absent or does not fit; a query has no window, or its video no whole
+            clip; a number is NaN; a query has scores of more or fewer clips than its video may
+            have. Ids are named.
     """
-    counts = (read_numbers(predictions, "durations", asked.ids) / clip_seconds).astype(int)
-    truth = _windows(predictions, "", asked.ids)
+    seconds = read_numbers(predictions, "durations", asked.ids, finite=True)
+    short = [name for name, own in zip(asked.ids, seconds, strict=True) if own < clip_seconds]
+    if short:
+        raise DataError(f"{len(short)} queries have a video shorter than a clip: {named(short)}")
+    counts = (seconds / clip_seconds).astype(int).tolist()
+    truth = _windows(predictions, "window_query", "windows", asked.ids)
     empty = [name for name, own in zip(asked.ids, truth, strict=True) if len(own) == 0]
     if empty:
         raise DataError(f"no window fits {len(empty)} queries: {named(empty)}")
-    windows, scores, unscored = {}, {}, 0
-    if "scored_windows" in predictions:
-        ours = _windows(predictions, "scored_", asked.scored)
-        windows = dict(zip(asked.places, ours, strict=True))
-    if "clip_scores" in predictions:
-        fitted, unscored = _clip_scores(predictions, asked, counts[asked.places].tolist())
-        scores = dict(zip(asked.places, fitted, strict=True))
-    saliency = _saliency(predictions, asked, counts.tolist())
+    windows, window_scores = _predicted_windows(predictions, asked)
+    saliency, clip_scores = _clips(predictions, asked, counts)
     return [
-        Query(truth[place].astype(float), saliency[place], windows.get(place), scores.get(place))
+        Query(
+            truth[place].astype(float),
+            windows.get(place, np.zeros((0, 2))),
+            window_scores.get(place, np.zeros(0)),
+            saliency[place],
+            clip_scores.get(place),
+        )
         for place in range(len(asked.ids))
-    ], unscored
+    ]
 
 
 def _grouped(values: np.ndarray, owners: Int[np.ndarray, " rows"], count: int) -> list[np.ndarray]:
     """Return the rows of each owner, in their order."""
+    if count == 0:
+        return []
     order = np.argsort(owners, kind="stable")
     return np.split(values[order], np.cumsum(np.bincount(owners, minlength=count))[:-1])
 
 
-def _windows(predictions: Predictions, prefix: str, ids: Sequence[str]) -> list[np.ndarray]:
-    name = f"{prefix}windows"
-    owners = read_whole(
-        predictions, f"{prefix}window_query", len(read(predictions, name)), end=len(ids)
-    )
-    windows = read_numbers(predictions, name, [ids[owner] for owner in owners])
+def _windows(
+    predictions: Predictions, owner: str, name: str, ids: Sequence[str]
+) -> list[np.ndarray]:
+    owners = read_whole(predictions, owner, len(read(predictions, name)), end=len(ids))
+    whose = [ids[place] for place in owners]
+    windows = read_numbers(predictions, name, whose, finite=True)
     if windows.ndim != 2 or windows.shape[1] != 2:
         raise DataError(f"{name} must hold a start and an end in each row")
-    reversed_ = windows[:, 0] > windows[:, 1]
-    if reversed_.any():
-        bad = [ids[owner] for owner in owners[reversed_]]
-        raise DataError(f"{name} end before they start: {named(list(dict.fromkeys(bad)))}")
+    reversed_ = np.flatnonzero(windows[:, 0] > windows[:, 1])
+    if len(reversed_):
+        bad = dict.fromkeys(whose[row] for row in reversed_)
+        raise DataError(f"{name} of {len(bad)} queries end before they start: {named(list(bad))}")
     return _grouped(windows, owners, len(ids))
 
 
-def _clip_scores(
+def _predicted_windows(predictions: Predictions, asked: Asked) -> tuple[ByPlace, ByPlace]:
+    """Return the predicted windows and their scores, by place of the query."""
+    if "scored_windows" not in predictions:
+        return {}, {}
+    ids = asked.scored
+    windows = _windows(predictions, "scored_window_query", "scored_windows", ids)
+    # with equal scores the order of the file counts
+    scores = np.zeros(sum(map(len, windows)))
+    owners = read_whole(predictions, "scored_window_query")
+    if "window_scores" in predictions:
+        whose = [ids[place] for place in owners]
+        scores = read_numbers(predictions, "window_scores", whose, finite=True)
+    return (
+        dict(zip(asked.places, windows, strict=True)),
+        dict(zip(asked.places, _grouped(scores, owners, len(ids)), strict=True)),
+    )
+
+
+def _clips(
     predictions: Predictions, asked: Asked, counts: Sequence[int]
-) -> tuple[list[np.ndarray], int]:
-    """Return a score a clip of each predicted query, and how many of them were not there."""
-    rows = len(read(predictions, "clip_scores"))
-    owners = read_whole(predictions, "scored_clip_query", rows, end=len(asked.places))
-    scores = read_numbers(predictions, "clip_scores", [asked.scored[owner] for owner in owners])
-    given = _grouped(scores, owners, len(asked.places))
+) -> tuple[list[np.ndarray], ByPlace]:
+    """Return the saliency of all clips of each query's video, and the predicted scores by place."""
+    if "clip_scores" not in predictions:
+        return [np.zeros((count, 0), np.int64) for count in counts], {}
+    ids = asked.scored
+    owners = read_whole(
+        predictions, "scored_clip_query", len(read(predictions, "clip_scores")), end=len(ids)
+    )
+    scores = read_numbers(predictions, "clip_scores", [ids[place] for place in owners], finite=True)
+    given = _grouped(scores, owners, len(ids))
     wrong = [
-        f"{name} ({len(own)} for {count})"
-        for name, own, count in zip(asked.scored, given, counts, strict=True)
-        if abs(len(own) - count) > 1
+        f"{asked.ids[place]} ({len(own)} for {counts[place]})"
+        for place, own in zip(asked.places, given, strict=True)
+        if len(own) == 0 or abs(len(own) - counts[place]) > 1
     ]
     if wrong:
         raise DataError(f"clip_scores of {len(wrong)} queries do not fit: {named(wrong)}")
-    lacking = [max(0, count - len(own)) for own, count in zip(given, counts, strict=True)]
-    return [
-        np.append(own[:count], np.zeros(lack))
-        for own, count, lack in zip(given, counts, lacking, strict=True)
-    ], sum(lacking)
+    return _saliency(predictions, asked, counts), dict(zip(asked.places, given, strict=True))
 
 
 def _saliency(predictions: Predictions, asked: Asked, counts: Sequence[int]) -> list[np.ndarray]:
-    """Return the saliency of all clips of each query's video."""
     rated = read_whole(predictions, "saliency")
-    if rated.ndim != 2:
+    if rated.ndim != 2 or rated.shape[1] == 0:
         raise DataError(f"saliency has the shape {rated.shape}, but needs one of (clips, raters)")
     owners = read_whole(predictions, "clip_query", len(rated), end=len(asked.ids)).tolist()
     clips = read_whole(predictions, "clips", len(rated)).tolist()

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from typing_extensions import override
 
-from mmvt.errors import DataError
+from mmvt.errors import ConfigError, DataError
 from mmvt.evaluators.arrays import Asked
 from mmvt.evaluators.base import Metric, Predictions
 from mmvt.evaluators.highlight_case import Query, read_queries
@@ -20,18 +20,27 @@ from mmvt.evaluators.metrics.average_precision import (
 )
 
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
-LENGTHS = {"full": (-1.0, math.inf), "short": (0, 10), "middle": (10, 30), "long": (30, math.inf)}
+LENGTHS = {
+    "full": (-1.0, math.inf),
+    "short": (0.0, 10.0),
+    "middle": (10.0, 30.0),
+    "long": (30.0, math.inf),
+}
 LEVELS = {"Fair": 2, "Good": 3, "VeryGood": 4}
 
 
 class HighlightMetric(Metric):
     """R@1 and mAP of windows by IoU and by length, mAP and Hit@1 of short clips by saliency.
 
-    Windows come best first, in the order they are given. R@1 is of the first one, with the true
-    window that it overlaps most. Queries are short, middle or long (up to 10 s, to 30 s, and above)
-    by the windows that fit them; those of other lengths are then left out. A short clip is relevant
-    to a rater who gives it at least Fair (2), Good (3) or Very Good (4); mAP is the mean over
-    raters, and Hit@1 the share of queries whose best clip is relevant to one.
+    R@1 is of the first window that is given, with the true one that it overlaps most; mAP is of the
+    first ``max_windows``, in the order of their scores where they have any. Queries are short,
+    middle or long (up to 10 s, to 30 s, and above) by the windows that fit them; those of other
+    lengths are then left out. A short clip is relevant to a rater who gives it at least Fair (2),
+    Good (3) or Very Good (4); mAP is the mean over raters, and Hit@1 the share of queries whose
+    best clip is relevant to one.
+
+    A video is cut into whole clips, so that predictions may have one more, which is relevant to
+    none and left out of mAP, or one less, which has the score 0 in mAP and is not the best.
 
     Arrays: those of :mod:`mmvt.evaluators.highlight_case`; either the windows or the scores of
     clips may be absent.
@@ -54,6 +63,11 @@ class HighlightMetric(Metric):
         ties: Literal["original", "expectation"] = "original",
         allow_missing: bool = False,
     ) -> None:
+        if clip_seconds <= 0 or max_windows < 1:
+            raise ConfigError(
+                f"clip_seconds is {clip_seconds:g} and max_windows {max_windows}, but both must be "
+                "above 0"
+            )
         self.clip_seconds, self.max_windows = clip_seconds, max_windows
         self.ties = ties
         self.allow_missing = allow_missing
@@ -61,13 +75,13 @@ class HighlightMetric(Metric):
     @override
     def __call__(self, predictions: Predictions) -> Mapping[str, Any]:
         asked = Asked.of(predictions, "query", allow_missing=self.allow_missing)
-        queries, unscored = read_queries(predictions, asked, self.clip_seconds)
+        queries = read_queries(predictions, asked, self.clip_seconds)
         results: dict[str, Any] = {
             "protocol": {
                 **asked.protocol("moments and highlights"),
                 "windows": sum(len(query.truth) for query in queries),
                 "max_windows": self.max_windows,
-                "clips_without_score": unscored,
+                "clips_without_score": sum(map(_unscored, queries)),
                 "ties": self.ties,
             }
         }
@@ -90,10 +104,10 @@ class HighlightMetric(Metric):
             truth = query.truth[(length > above) & (length <= to)]
             if len(truth) == 0:
                 continue
-            ours = np.zeros((0, 2)) if query.windows is None else query.windows
-            ious = window_ious(ours, truth)
-            first.append(ious[0].max() if len(ours) else 0.0)
-            precision.append(detection_precision(ious[: self.max_windows], THRESHOLDS))
+            ious = window_ious(query.windows, truth)
+            first.append(ious[0].max() if len(ious) else 0.0)
+            best_first = np.argsort(-query.window_scores[: self.max_windows], kind="stable")
+            precision.append(detection_precision(ious[best_first], THRESHOLDS))
         if not first:
             return {"queries": 0}
         by_threshold = np.array(precision).mean(axis=0)
@@ -107,16 +121,26 @@ class HighlightMetric(Metric):
     def _clip_figures(self, queries: Sequence[Query], least: int) -> dict[str, float]:
         precision, hits = [], []
         for query in queries:
-            relevant = query.saliency >= least
-            if query.scores is None:
-                precision.append(0.0)
-                hits.append(0.0)
+            if query.clip_scores is None:
                 continue
-            precision.append(float(np.mean([clip_precision(r, query.scores) for r in relevant.T])))
-            best = np.flatnonzero(query.scores == query.scores.max())
+            relevant, scores = query.saliency >= least, np.zeros(len(query.saliency))
+            known = min(len(scores), len(query.clip_scores))
+            scores[:known] = query.clip_scores[:known]
+            precision.append(float(np.mean([clip_precision(own, scores) for own in relevant.T])))
+            best = np.flatnonzero(query.clip_scores == query.clip_scores.max())
             best = best[:1] if self.ties == "original" else best
-            hits.append(float(relevant[best].any(axis=1).mean()))
-        return {"mAP": math.fsum(precision) / len(hits), "Hit@1": math.fsum(hits) / len(hits)}
+            to_anyone = np.flatnonzero(relevant.any(axis=1))
+            hits.append(float(np.isin(best, to_anyone).mean()))
+        # a query without a prediction adds nothing
+        return {
+            "mAP": math.fsum(precision) / len(queries),
+            "Hit@1": math.fsum(hits) / len(queries),
+        }
+
+
+def _unscored(query: Query) -> int:
+    given = len(query.saliency) if query.clip_scores is None else len(query.clip_scores)
+    return max(0, len(query.saliency) - given)
 
 
 def official_names(results: Mapping[str, Any]) -> dict[str, float]:
