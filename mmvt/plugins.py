@@ -92,6 +92,7 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
         {
             "VideoTextLayout": "mmvt.processors.layout",
             "CaptionLayout": "mmvt.processors.layout",
+            "PromptLayout": "mmvt.processors.prompts",
         },
     ),
     "masker": (
@@ -129,6 +130,8 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
             "SeparateTrunk": "mmvt.models.bert",
             "SharedTrunk": "mmvt.models.joint",
             "JointTrunk": "mmvt.models.joint",
+            "T5Trunk": "mmvt.models.t5",
+            "CausalLMTrunk": "mmvt.models.causal_lm",
             "SentenceTrunk": "mmvt.models.bridge",
         },
     ),
@@ -138,6 +141,7 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
             "ContrastiveHead": "mmvt.models.heads.contrastive",
             "MFMMLMHead": "mmvt.models.heads.masked",
             "MTMHead": "mmvt.models.heads.masked",
+            "LanguageHead": "mmvt.models.heads.language",
             "SegmentationHead": "mmvt.models.heads.segmentation",
             "StepLocalizationHead": "mmvt.models.heads.localization",
             "CosineHead": "mmvt.models.heads.bridge",
@@ -193,6 +197,7 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
             "SegmentationMetric": "mmvt.evaluators.metrics.segmentation",
             "StepRecallMetric": "mmvt.evaluators.metrics.localization",
             "MomentMetric": "mmvt.evaluators.metrics.moment",
+            "CaptionMetric": "mmvt.evaluators.metrics.captions",
             "HighlightMetric": "mmvt.evaluators.metrics.highlight",
             "ActionRecognitionMetric": "mmvt.evaluators.metrics.action",
         },
