@@ -92,7 +92,6 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
         {
             "VideoTextLayout": "mmvt.processors.layout",
             "CaptionLayout": "mmvt.processors.layout",
-            "PromptLayout": "mmvt.processors.prompts",
         },
     ),
     "masker": (
@@ -130,8 +129,6 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
             "SeparateTrunk": "mmvt.models.bert",
             "SharedTrunk": "mmvt.models.joint",
             "JointTrunk": "mmvt.models.joint",
-            "T5Trunk": "mmvt.models.t5",
-            "CausalLMTrunk": "mmvt.models.causal_lm",
             "SentenceTrunk": "mmvt.models.bridge",
         },
     ),
