@@ -3,7 +3,8 @@
 Everything that a YAML of the original may hold is in one of these tables, as a path of keys:
 ``PLUGINS``, ``LOSSES`` and ``MODELS`` give the names of parts, ``MOVED`` the keys that are another
 one here, ``BUILT_IN`` and ``IGNORED`` those without a meaning, each with its reason. ``UNUSED`` are
-those with a meaning that depends on the parts chosen. :mod:`mmvt.config.translation` applies them.
+those with a meaning that depends on the parts chosen, and ``UNSET`` what parts take in place of a
+key that is absent. :mod:`mmvt.config.translation` and :mod:`mmvt.config.recipe` apply them.
 """
 
 from __future__ import annotations
@@ -197,3 +198,5 @@ UNUSED: tuple[Keys, ...] = (
     ("dataset", "sliding_window_size"),
     *MOVED.values(),
 )
+# fields of our plugins that are something else there, unless they are set: None was no for it
+UNSET: dict[str, dict[str, Any]] = {"MFMMLMAligner": {"lazy_vfeat_mask": False}}

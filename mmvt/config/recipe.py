@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmvt.config.compose import resolve
 from mmvt.config.merge import Layer, value_at
-from mmvt.config.original import UNUSED
+from mmvt.config.original import UNSET, UNUSED
 from mmvt.config.plan import Plan, Planner
 from mmvt.config.project import load_task
 from mmvt.config.translation import MARK
@@ -114,12 +114,15 @@ class Recipe:
             for name in planner.mapping(("encoders",))
         }
         _check_passed_through(planner)
-        unused = UNUSED if resolved.data.get(MARK) is True else ()
+        is_original = resolved.data.get(MARK) is True
+        unused = UNUSED if is_original else ()
         notes = planner.report_unclaimed(SECTIONS, PASSED_THROUGH, unused)
         problems = [*resolved.problems, *plugin_problems, *planner.problems]
         if problems:
             raise ConfigError(sorted(problems, key=position))
         complete = {slot: plan for slot, plan in plans.items() if plan is not None}
+        if is_original:
+            _take_as_unset(complete["dataset"])
         recipe = cls(
             path,
             layer,
@@ -186,6 +189,13 @@ class Recipe:
         """Return the metric."""
         metric: Metric = self.plans["metric"].build()
         return metric
+
+
+def _take_as_unset(dataset: Plan) -> None:
+    """Give the aligners what the original took for keys that its YAML does not have."""
+    for value in dataset.values.values():
+        if isinstance(value, Plan):
+            value.values = UNSET.get(value.cls.__name__, {}) | value.values
 
 
 def _extraction() -> type[Extraction]:

@@ -140,7 +140,7 @@ def read_whole(
     # what has no element has no type either
     array = array.astype(np.int64) if array.size == 0 else array
     good = array.dtype.kind in "iu" and array.min(initial=0) >= 0
-    if not good or (end is not None and array.max(initial=-1) >= end):
+    if not good or (end is not None and bool((array >= end).any())):
         upper = "" if end is None else f" to {end - 1}"
         raise DataError(f"{name} must hold whole numbers from 0{upper}")
     return array
