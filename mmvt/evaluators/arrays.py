@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int, Num
+from jaxtyping import Int64, Num
 
 from mmvt.errors import DataError
 from mmvt.evaluators.base import Predictions
@@ -124,7 +124,7 @@ def read_ids(predictions: Predictions, name: str) -> list[str]:
 
 def read_whole(
     predictions: Predictions, name: str, rows: int | None = None, *, end: int | None = None
-) -> Int[np.ndarray, " rows *more"]:
+) -> Int64[np.ndarray, " rows *more"]:
     """Return an array of whole numbers from 0.
 
     Args:
@@ -143,7 +143,7 @@ def read_whole(
     if not good or (end is not None and bool((array >= end).any())):
         upper = "" if end is None else f" to {end - 1}"
         raise DataError(f"{name} must hold whole numbers from 0{upper}")
-    return array
+    return array.astype(np.int64, copy=False)
 
 
 def read_numbers(
@@ -174,7 +174,7 @@ def read_numbers(
 
 def split_rows(
     predictions: Predictions, name: str, lengths: Sequence[int], noun: str
-) -> list[Int[np.ndarray, " rows"]]:
+) -> list[Int64[np.ndarray, " rows"]]:
     """Return the parts of an array of whole numbers that holds them one after another.
 
     Args:

@@ -75,7 +75,7 @@ class ActionRecognitionMetric(Metric):
         return {name: figures[name] for name in figures if name.startswith("R@")}
 
 
-def _ranks(asked: Asked, scores: Num[np.ndarray, "clips classes"], labels: np.ndarray) -> Ranks:
+def _ranks(asked: Asked, scores: Num[np.ndarray, "clips *classes"], labels: np.ndarray) -> Ranks:
     """Return the rank of each predicted clip's class."""
     if scores.ndim != 2 or not scores.shape[1]:
         raise DataError(f"scores have the shape {scores.shape}, but need one of (clips, classes)")
