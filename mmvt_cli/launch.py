@@ -1,6 +1,7 @@
 """Runs a project YAML: expands it, checks every task, then starts the processes of a job type.
 
-Commands are lists of words from the YAML to the process; no shell ever reads them.
+They run on this machine, or on a cluster (:mod:`mmvt_cli.slurm`). Commands are lists of words from
+the YAML to the process; no shell ever reads them.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from pathlib import Path
 
 from mmvt.config.merge import to_yaml
 from mmvt.config.project import Project, TaskFile, load_project
-from mmvt.errors import ConfigError, MMVTError, position
-from mmvt_cli._cli import cli_errors
-from mmvt_cli.jobs import JOBS, Job, check_gpus, job_named
+from mmvt.errors import ConfigError, LaunchError, MMVTError, position
+from mmvt_cli import slurm
+from mmvt_cli._cli import LEVELS, cli_errors
+from mmvt_cli.jobs import JOBS, Job, Rendezvous, check_gpus, job_named, start_words
 from mmvt_cli.processes import run_together
 from mmvt_cli.train import fairseq_problems
 
@@ -28,6 +30,8 @@ examples:
   python locallaunch.py projects/pretrain.yaml --jobtype local_single \\
       fairseq.optimization.max_epoch=1 head.temperature=0.07            change any key
   python locallaunch.py projects/pretrain.yaml --jobtype local_predict  evaluate
+  python locallaunch.py projects/pretrain.yaml --jobtype slurm_big --nodes 4 --gpus 8 \\
+      --partition gpu --account lab --time 720                          train on a cluster
 """
 
 
@@ -35,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     jobs = "\n".join(f"  {name:<14} {job.about}" for name, job in JOBS.items())
     parser = argparse.ArgumentParser(
         prog="locallaunch.py",
-        description="Run a project YAML on this machine.",
+        description="Run a project YAML on this machine or on a cluster.",
         epilog=f"job types:\n{jobs}\n\n{EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -55,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="let included files import plugins and read the environment",
     )
+    parser.add_argument("--log-level", choices=LEVELS, help="of training (default: info)")
+    slurm.add_options(parser)
     return parser
 
 
@@ -65,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.project is None:
         print(_welcome())
         return 0
-    job = job_named(args.jobtype) if args.jobtype else None
+    job = _job_of(args)
     project = load_project(args.project, args.overrides, trust_code=args.trust_code)
     steps = project.steps if job is None or job.trains else project.test_steps()
     to_open = steps if job and job.trains and not args.dryrun else []
@@ -75,15 +81,34 @@ def main(argv: list[str] | None = None) -> int:
     _write(project, force=args.force)
     if job is None:
         return 0
+    tasks = [[project.tasks[name] for name in step] for step in steps]
     if args.dryrun:
-        _show(project, steps, job, args.trust_code)
+        _show(tasks, job, args)
         return 0
+    words = [[words_of(task, job, args) for task in step] for step in tasks]
+    if job.slurm:
+        return slurm.submit(words, job, slurm.options_of(args), args.project.stem)
     environment = _environment(args.jobtype)
-    for step in steps:
-        codes = _run_step([project.tasks[name] for name in step], job, environment, args.trust_code)
-        if any(codes):
-            return next(code for code in codes if code)
+    for step, commands in zip(tasks, words, strict=True):
+        if code := _run_step(step, commands, job, environment):
+            return code
     return 0
+
+
+def _job_of(args: argparse.Namespace) -> Job | None:
+    """Return the job type, of as many processes as the command line says; None for none.
+
+    Raises:
+        LaunchError: there is no such job type, or an option has no meaning for it.
+    """
+    options = slurm.options_of(args)
+    job = job_named(args.jobtype) if args.jobtype else None
+    if job is not None and job.slurm:
+        return slurm.sized(job, options)
+    if options.given():
+        names = ", ".join(f"--{name}" for name in options.given())
+        raise LaunchError(f"{names}: only the job types slurm_* take that")
+    return job
 
 
 def _welcome() -> str:
@@ -137,38 +162,39 @@ def _write(project: Project, *, force: bool) -> None:
             print(f"expanded {task.path}")
 
 
-def command_of(task: TaskFile, job: Job, *, trust_code: bool = False) -> list[str]:
-    """Return the words of the command that runs a task as a job."""
+def words_of(task: TaskFile, job: Job, args: argparse.Namespace) -> list[str]:
+    """Return what each process of a job runs with Python."""
     words = ["-m", job.module, str(task.path), *task.overrides]
-    words += ["--trust-code"] if trust_code else []
-    if job.processes == 1:
-        return [sys.executable, *words]
-    torchrun = Path(sys.executable).with_name("torchrun")
-    start = (
-        [str(torchrun)] if torchrun.exists() else [sys.executable, "-m", "torch.distributed.run"]
-    )
-    return [*start, "--standalone", f"--nproc_per_node={job.processes}", *words]
+    words += ["--trust-code"] if args.trust_code else []
+    return words + (["--log-level", args.log_level] if args.log_level and job.trains else [])
 
 
-def _show(project: Project, steps: Sequence[Sequence[str]], job: Job, trust_code: bool) -> None:
+def _show(steps: Sequence[Sequence[TaskFile]], job: Job, args: argparse.Namespace) -> None:
+    meeting = Rendezvous(job.nodes, 0, "FIRST_NODE", 20_000) if job.nodes > 1 else None
     for step in steps:
-        for name in step:
-            task = project.tasks[name]
+        for task in step:
             print(f"\n# {task.path}")
             print(to_yaml(task.layer.data).rstrip())
-            print(f"\n{shlex.join(command_of(task, job, trust_code=trust_code))}")
+            print(f"\n{shlex.join(start_words(words_of(task, job, args), job.processes, meeting))}")
+        if job.slurm:
+            array = f"an array of {len(step)}; " if len(step) > 1 else ""
+            asked = slurm.parameters(job, slurm.options_of(args), args.project.stem)
+            print(f"# Slurm: {array}" + ", ".join(f"{k}={v}" for k, v in asked.items()))
 
 
 def _run_step(
-    tasks: Sequence[TaskFile], job: Job, environment: Mapping[str, str], trust_code: bool
-) -> list[int]:
-    codes = run_together(
-        [command_of(task, job, trust_code=trust_code) for task in tasks], environment
-    )
+    tasks: Sequence[TaskFile],
+    words: Sequence[Sequence[str]],
+    job: Job,
+    environment: Mapping[str, str],
+) -> int:
+    """Run the tasks of a step side by side; return the exit code of the first that failed, or 0."""
+    commands = [start_words(each, job.processes) for each in words]
+    codes = run_together(commands, environment)
     for task, code in zip(tasks, codes, strict=True):
         if code:
             print(f"error: {task.path} ended with exit code {code}", file=sys.stderr)
-    return codes
+    return next((code for code in codes if code), 0)
 
 
 def _environment(name: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from mmvt.config.compose import resolve
 from mmvt.config.merge import Layer, dropped
 from mmvt.config.yaml_file import UNKNOWN
 from mmvt.errors import ConfigError, require_package
-from mmvt_cli._cli import cli_errors
+from mmvt_cli._cli import LEVELS, choose_level, cli_errors
 
 EXAMPLES = """\
 examples:
@@ -34,7 +34,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("task", type=Path, help="a task YAML, such as locallaunch.py writes")
     parser.add_argument("overrides", nargs="*", metavar="key.sub=value", help="changes to the YAML")
     parser.add_argument("--trust-code", action="store_true", help="trust included files as well")
+    parser.add_argument("--log-level", choices=LEVELS, help="default: info")
     args = parser.parse_intermixed_args(argv)
+    choose_level(args.log_level)
     require_package("fairseq", "train")
     from mmvt.fairseq.entry import train
 

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mmvt.config.merge import Keys, Layer, merge, plugin_paths
+from mmvt.config.merge import Keys, Layer, merge, plugin_paths, walk
 from mmvt.config.translation import translated
 from mmvt.config.yaml_file import UNKNOWN, Unknown, YamlFile, did_you_mean_file, read_yaml
 from mmvt.errors import ConfigError
+from mmvt.redaction import holds_secret, without_secrets
 
 # package data; in a checkout a link to projects/
 TEMPLATES = Path(__file__).resolve().parents[1] / "projects"
@@ -167,12 +168,19 @@ def _screen(value: Any, keys: Keys, layer: Layer) -> Any:
 def finished(layer: Layer, path: Path, *, trust_code: bool = False) -> Layer:
     """Return the configuration of a task: nulls have had their effect, plugin files are checked.
 
+    Values that are secrets of the environment are references to it, so that none is saved.
+
     Args:
         layer: everything merged.
         path: the file named on the command line.
         trust_code: allow plugin files outside of its root.
     """
     layer = layer.settled()
+    layer = replace(
+        layer,
+        data=without_secrets(layer.data),
+        problems=list(dict.fromkeys([*layer.problems, *_secret_problems(layer)])),
+    )
     names = layer.data.get("plugins")
     if names is None or names is UNKNOWN:
         return layer
@@ -191,6 +199,16 @@ def finished(layer: Layer, path: Path, *, trust_code: bool = False) -> Layer:
         ]
     data = layer.data | {"plugins": UNKNOWN if problems else files}
     return replace(layer, data=data, problems=[*layer.problems, *problems])
+
+
+def _secret_problems(layer: Layer) -> Iterator[str]:
+    """Yield a problem for every secret that is written out."""
+    for keys, value in walk(layer.data):
+        if holds_secret(keys[-1], value):
+            yield (
+                f"{layer.where(keys)}: {'.'.join(keys)}: a secret would stand in saved files and "
+                "logs; set an environment variable, and write ${oc.env:NAME}"
+            )
 
 
 def resolve(layer: Layer) -> Layer:

@@ -20,6 +20,7 @@ from mmvt.config.translation import MARK, translated
 from mmvt.config.yaml_file import did_you_mean_file
 from mmvt.errors import ConfigError, did_you_mean
 from mmvt.files import atomic_write_text
+from mmvt.redaction import redacted
 
 PROJECT_KEYS = ("project_dir", "base_dir", "run_task", "task_group")
 TEST_GROUP = "test"
@@ -136,6 +137,7 @@ def load_project(path: Path, overrides: Sequence[str] = (), *, trust_code: bool 
         ConfigError: the project cannot be expanded. What is wrong within a task is in the problems
             of its layer, for :meth:`mmvt.config.recipe.Recipe.from_layer` to report.
     """
+    overrides = [redacted(override) for override in overrides]  # some are words of commands
     if source := project_of(path):
         task = _one_task(load_project(source, overrides, trust_code=trust_code), source, path)
         return Project({path.name: task}, [[path.name]])

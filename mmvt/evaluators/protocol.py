@@ -19,6 +19,7 @@ from mmvt.evaluators.predictions import Protocol
 from mmvt.files import sha256_file
 from mmvt.plugins import load_plugins
 from mmvt.processors.video.store import StoreVideoProcessor
+from mmvt.redaction import without_secrets
 
 PACKAGES = ("mmvt", "numpy", "torch", "transformers")
 SECTIONS = ("dataset", "encoders", "trunk", "head")
@@ -77,8 +78,8 @@ def build_metric(described: dict[str, Any]) -> Metric:
 
 
 def plain(data: Any) -> Any:
-    """Return data as JSON gives it back; what JSON has no form for becomes text."""
-    return json.loads(json.dumps(data, default=str))
+    """Return data as JSON gives it back; what JSON has no form for becomes text, secrets go."""
+    return json.loads(json.dumps(without_secrets(data), default=str))
 
 
 def _features(dataset: MultimodalDataset) -> dict[str, Any]:

@@ -19,14 +19,14 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.distributed import utils as distributed_utils
 from omegaconf import DictConfig, open_dict
 
-from mmvt.config.merge import to_yaml
 from mmvt.config.recipe import Recipe
 from mmvt.errors import CheckpointError
 
 # imported to register mmtask and the like; fairseq's --user-dir would do nothing by now
 from mmvt.fairseq import arguments, criterion, fused_adam, model, task  # noqa: F401
+from mmvt.fairseq.observation import observed
 from mmvt.fairseq.trainer import MultimodalTrainer
-from mmvt.files import atomic_write_text
+from mmvt.redaction import redacted
 
 logger = logging.getLogger(__name__)
 # these print the whole configuration and a line a step of their own plumbing
@@ -46,23 +46,19 @@ def train(path: Path, overrides: Sequence[str] = (), *, trust_code: bool = False
         CheckpointError: the weights that it is to begin with are not there.
         MMVTError: data is missing or wrong.
     """
+    overrides = [redacted(override) for override in overrides]  # checkpoints hold them
     recipe = Recipe.load(path, overrides, trust_code=trust_code)
-    args = arguments.parse(
-        recipe.fairseq, str(path), json.dumps(list(overrides)), trust_code=trust_code
-    )
+    args = arguments.parse(recipe.fairseq, str(path), json.dumps(overrides), trust_code=trust_code)
     cfg = convert_namespace_to_omegaconf(args)
     _require_weights(cfg)
     join_workers(cfg)
-    if cfg.distributed_training.distributed_rank == 0:
-        folder = Path(cfg.checkpoint.save_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        atomic_write_text(folder / "config.yaml", to_yaml(recipe.layer.data))
     for name in _TALKATIVE if logger.getEffectiveLevel() > logging.DEBUG else ():
         logging.getLogger(name).setLevel(logging.WARNING)
     # fairseq's main constructs its trainer by this name
     fairseq_cli.train.Trainer = MultimodalTrainer
     try:
-        distributed_utils.call_main(cfg, fairseq_cli.train.main)
+        with observed(cfg, recipe):
+            distributed_utils.call_main(cfg, fairseq_cli.train.main)
     finally:
         stop_loading_ahead()
 

@@ -13,7 +13,11 @@ def test_job_types_have_their_processes():
         "local_single": 1,
         "local_small": 2,
         "local_big": 8,
+        "slurm_single": 1,
+        "slurm_small": 8,
+        "slurm_big": 8,
     }
+    assert [name for name, job in JOBS.items() if job.nodes > 1] == ["slurm_big"]
     assert not job_named("local_predict").trains
 
 
@@ -22,7 +26,8 @@ def test_an_unknown_job_type_lists_those_there_are():
         job_named("local_bgi")
     assert str(caught.value) == (
         "no job type named 'local_bgi'; did you mean local_big? (there are local_single, "
-        "local_small, local_big, local_predict)"
+        "local_small, local_big, local_predict, slurm_single, slurm_small, slurm_big, "
+        "slurm_predict)"
     )
 
 

@@ -104,7 +104,8 @@ class TestWords:
         assert errors(capsys, str(project), "--jobtype", "local_bgi") == [
             (
                 "no job type named 'local_bgi'; did you mean local_big? (there are local_single, "
-                "local_small, local_big, local_predict)"
+                "local_small, local_big, local_predict, slurm_single, slurm_small, slurm_big, "
+                "slurm_predict)"
             )
         ]
 

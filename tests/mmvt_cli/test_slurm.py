@@ -1,0 +1,179 @@
+"""Tests of jobs on a cluster: what Slurm is asked for, and real jobs of this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mmvt.errors import LaunchError
+from mmvt_cli.jobs import JOBS, Rendezvous, start_words
+from mmvt_cli.slurm import ClusterOptions, add_options, options_of, parameters, sized
+
+ROOT = Path(__file__).resolve().parents[2]
+TRAINS = ["-m", "mmvt_cli.train", "a.yaml"]
+SUBMIT = """
+import json, sys
+from mmvt_cli.jobs import Job
+from mmvt_cli.slurm import ClusterOptions, submit
+steps, processes, nodes = json.loads(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+job = Job(processes, "mmvt_cli.train", "", slurm=True, nodes=nodes)
+sys.exit(submit(steps, job, ClusterOptions(cluster="local"), "tiny"))
+"""
+NOTES = "import os, sys; open('notes', 'a').write(sys.argv[1] + '\\n')"
+# stands for a training: saves when it is asked to end, and goes on where it was
+RESUMES = """
+import pathlib, signal, sys, time
+saved = pathlib.Path("saved")
+if saved.exists():
+    pathlib.Path("resumed").touch()
+    sys.exit(0)
+def save(*_):
+    saved.touch()
+    sys.exit(143)
+signal.signal(signal.SIGTERM, save)
+pathlib.Path("ready").touch()
+time.sleep(300)
+"""
+
+
+def options(**given: object) -> ClusterOptions:
+    return ClusterOptions(**given)  # type: ignore[arg-type]
+
+
+def start(folder: Path, steps: object, nodes: int = 1) -> subprocess.Popen[str]:
+    """Start to hand over steps of words to jobs of this machine, in a process of its own."""
+    words = [sys.executable, "-c", SUBMIT, json.dumps(steps), "1", str(nodes)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        words, cwd=folder, env=environment, text=True, stdout=-1, stderr=subprocess.STDOUT
+    )
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    while not path.exists():
+        assert process.poll() is None, process.stdout and process.stdout.read()
+        time.sleep(0.05)
+
+
+class TestWords:
+    def test_the_command_line_says_partition_account_time_and_size(self):
+        parser = argparse.ArgumentParser()
+        add_options(parser)
+        words = "--partition gpu --account lab --time 30 --nodes 4 --gpus 2 --cpus 16 --mem 64"
+        given = options_of(parser.parse_args(words.split()))
+        job = sized(JOBS["slurm_big"], given)
+        assert parameters(job, given, "my project/$x") == {
+            "name": "mmvt-my-project-x",
+            "nodes": 4,
+            "tasks_per_node": 1,
+            "gpus_per_node": 2,
+            "timeout_min": 30,
+            "cpus_per_task": 16,
+            "mem_gb": 64,
+            "slurm_partition": "gpu",
+            "slurm_account": "lab",
+        }
+
+    def test_unsaid_it_is_a_day_and_the_size_of_the_job_type(self):
+        job = sized(JOBS["slurm_small"], options())
+        assert parameters(job, options(), "a") == {
+            "name": "mmvt-a",
+            "nodes": 1,
+            "tasks_per_node": 1,
+            "gpus_per_node": 8,
+            "timeout_min": 1440,
+        }
+
+    @pytest.mark.parametrize("value", ["a b", "a\n#SBATCH --uid=0", "$(x)", "", "é", "`x`", "a;b"])
+    def test_a_value_is_a_plain_word(self, value: str):
+        with pytest.raises(LaunchError, match="--partition must be a plain word"):
+            sized(JOBS["slurm_single"], options(partition=value))
+
+    @pytest.mark.parametrize("value", ["gpu,gpu-2", "a100&nvlink", "dev_1"])
+    def test_what_slurm_knows_is_a_plain_word(self, value: str):
+        assert sized(JOBS["slurm_single"], options(constraint=value)).processes == 1
+
+    def test_a_number_is_at_least_one(self):
+        with pytest.raises(LaunchError, match="--nodes must be at least 1, not 0"):
+            sized(JOBS["slurm_big"], options(nodes=0))
+
+    def test_evaluation_takes_one_process(self):
+        with pytest.raises(LaunchError, match="slurm_predict runs in one process"):
+            sized(JOBS["slurm_predict"], options(gpus=2))
+
+    def test_one_process_needs_no_torchrun_and_several_nodes_meet_at_the_first(self):
+        assert start_words(TRAINS, 1) == [sys.executable, *TRAINS]
+        torchrun = [sys.executable, "-m", "torch.distributed.run"]
+        one = ["--standalone", "--nproc_per_node=2"]
+        assert start_words(TRAINS, 2) == [*torchrun, *one, *TRAINS]
+        several = ["--nnodes=3", "--node_rank=1", "--master_addr=n0", "--master_port=20007"]
+        assert start_words(TRAINS, 1, Rendezvous(3, 1, "n0", 20007)) == [
+            *torchrun,
+            *several,
+            "--nproc_per_node=1",
+            *TRAINS,
+        ]
+
+
+class TestLocalJobs:
+    def test_steps_follow_each_other_and_a_failed_step_is_the_last(self, tmp_path: Path):
+        steps = [
+            [["-c", NOTES, "a $(x)"], ["-c", NOTES, "a $(x)"]],
+            [["-c", NOTES, "b"]],
+            [["-c", "raise SystemExit(7)"]],
+            [["-c", NOTES, "never"]],
+        ]
+        process = start(tmp_path, steps)
+        printed, _ = process.communicate(timeout=280)
+        assert (tmp_path / "notes").read_text().splitlines() == ["a $(x)", "a $(x)", "b"]
+        assert process.returncode == 1
+        (log,) = re.findall(r"error: job \d+ failed; see (.*)", printed)
+        assert "ended with exit code 7" in Path(log).read_text()
+        assert len(re.findall(r"^job \d+: -c ", printed, re.MULTILINE)) == 4
+
+    def test_a_preempted_job_saves_and_is_queued_again(self, tmp_path: Path):
+        process = start(tmp_path, [[["-c", RESUMES]]])
+        wait_for(tmp_path / "ready", process)
+        (log,) = (tmp_path / "runs" / "slurm").glob("*/*_log.out")
+        # the controller of the job; a cluster signals the node
+        os.kill(_node_of(int(log.parent.name)), signal.SIGUSR2)
+        process.communicate(timeout=280)
+        assert process.returncode == 0
+        assert (tmp_path / "resumed").exists()
+        assert log.read_text().count("Starting with JobEnvironment") == 2
+
+    def test_nodes_find_each_other(self, tmp_path: Path):
+        script = tmp_path / "meet.py"
+        script.write_text(
+            "import torch, torch.distributed as d\n"
+            "d.init_process_group('gloo')\n"
+            "total = torch.tensor([d.get_rank() + 1])\n"
+            "d.all_reduce(total)\n"
+            "open(f'rank{d.get_rank()}', 'w').write(f'{d.get_world_size()} {int(total)}')\n"
+            "d.destroy_process_group()\n"
+        )
+        process = start(tmp_path, [[[str(script)]]], nodes=2)
+        printed, _ = process.communicate(timeout=280)
+        assert process.returncode == 0, printed
+        assert [(tmp_path / f"rank{rank}").read_text() for rank in (0, 1)] == ["2 3", "2 3"]
+
+
+def _node_of(controller: int) -> int:
+    """Return the process of the only node of a job of this machine."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it has just ended
+            continue
+        if int(fields[1]) == controller:
+            return int(folder.name)
+    raise AssertionError("the job has no node")
