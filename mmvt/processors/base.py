@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -47,11 +47,13 @@ class TextClips:
         start: (n,) start of each caption in seconds.
         end: (n,) end in seconds; ``inf`` = until the end of the video.
         cap: token ids of each caption, without special tokens.
+        texts: the captions as they were written; None where only their tokens are known.
     """
 
     start: Float[np.ndarray, " n"]
     end: Float[np.ndarray, " n"]
     cap: list[list[int]]
+    texts: list[str] | None = field(default=None, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.cap)

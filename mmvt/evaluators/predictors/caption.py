@@ -29,8 +29,9 @@ class CaptionPredictor(Predictor):
     """One caption a clip, with all that people say of it as references.
 
     A clip is a video, or a part of it where its captions have times. Its id is that of the video,
-    with the seconds (``id@3-12.5``) where a video has several. A clip without features has an empty
-    caption. References are the tokens of the dataset as text, none of them cut.
+    with the seconds (``id@3-12.5``) where a video has several. A clip without features has no
+    caption. References are as people wrote them, or, where a data set holds no texts, its tokens as
+    text; none of them is cut.
 
     Args:
         batch_size: clips that the model sees at once; it changes no caption.
@@ -75,14 +76,18 @@ class CaptionPredictor(Predictor):
             raise ConfigError(
                 f"{type(processor).__name__} has no tokenizer, so that captions cannot be read"
             )
-        clips, tokenizer = _clips_of(dataset), processor.tokenizer
+        tokenizer = processor.tokenizer
+        clips = _clips_of(dataset, tokenizer)
         written = self._written(model, dataset, clips, special_ids(tokenizer))
-        references = [(clip.name, tokens) for clip in clips for tokens in clip.references]
+        references = [(clip.name, text) for clip in clips for text in clip.references]
+        as_written = all(clip.as_written for clip in clips)
         return {
             "ids": np.array([clip.name for clip in clips]),
-            "hypotheses": _texts(tokenizer, [written.get(clip.name, []) for clip in clips]),
+            "scored_ids": np.array(list(written), np.str_),
+            "hypotheses": np.array(_texts(tokenizer, list(written.values())), np.str_),
             "reference_ids": np.array([name for name, _ in references]),
-            "references": _texts(tokenizer, [tokens for _, tokens in references]),
+            "references": np.array([text for _, text in references]),
+            "reference_source": np.array("texts" if as_written else "tokens"),
         }
 
     def _written(
@@ -125,13 +130,15 @@ class _Clip:
     Attributes:
         index: an example of the dataset that shows it; None where the video has no features.
         number: which of that example's captions belongs to it.
-        references: tokens of all captions that people wrote of it.
+        references: all captions that people wrote of it.
+        as_written: whether these are the texts of the data set, and not read from its tokens.
         name: its id.
     """
 
     index: int | None
     number: int
-    references: list[list[int]] = field(default_factory=list)
+    references: list[str] = field(default_factory=list)
+    as_written: bool = True
     name: str = ""
 
 
@@ -161,7 +168,7 @@ class _OneByOne(Aligner):
         return {"captions": [dict(example) for example in made]}
 
 
-def _clips_of(dataset: MultimodalDataset) -> list[_Clip]:
+def _clips_of(dataset: MultimodalDataset, tokenizer: Any) -> list[_Clip]:
     """Return all clips of a split, also those of videos without features.
 
     Raises:
@@ -173,10 +180,12 @@ def _clips_of(dataset: MultimodalDataset) -> list[_Clip]:
         video_id, text_id = dataset.meta_processor[place]
         index = None if video_id in missing else next(present)
         captions = dataset.text_processor(text_id)
+        texts = _texts(tokenizer, captions.cap) if captions.texts is None else captions.texts
         spans = zip(captions.start.tolist(), captions.end.tolist(), strict=True)
         for number, (start, end) in enumerate(spans):
             clip = found.setdefault((video_id, start, end), _Clip(index, number))
-            clip.references.append(captions.cap[number])
+            clip.references.append(texts[number])
+            clip.as_written &= captions.texts is not None
     if not found:
         raise DataError("the split has no caption")
     parts = Counter(video_id for video_id, _, _ in found)
@@ -212,6 +221,6 @@ def _prompts(caps: Tensor, special: SpecialIds) -> Tensor:
     return prompts
 
 
-def _texts(tokenizer: Any, tokens: list[list[int]]) -> np.ndarray:
+def _texts(tokenizer: Any, tokens: list[list[int]]) -> list[str]:
     texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
-    return np.array([text.strip() for text in texts], dtype=np.str_)
+    return [text.strip() for text in texts]

@@ -43,7 +43,8 @@ class AnnotatedTextProcessor(TextProcessor):
     def timed(self, texts: Sequence[str], spans: Sequence[tuple[float, float]]) -> dict[str, Any]:
         """Return the fields of captions with their (start, end) in seconds."""
         times = np.array(spans, dtype=float).reshape(-1, 2)
-        return {"start": times[:, 0], "end": times[:, 1], "cap": [self.tokens(t) for t in texts]}
+        tokens = [self.tokens(text) for text in texts]
+        return {"start": times[:, 0], "end": times[:, 1], "cap": tokens, "texts": list(texts)}
 
     def find(self, table: Mapping[str, T], text_id: Any) -> T:
         """Return what a table holds of a text id.

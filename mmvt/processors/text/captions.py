@@ -37,6 +37,7 @@ class CaptionTextProcessor(TextProcessor):
             np.array([row.start for row in rows]),
             np.array([row.end for row in rows]),
             [self._tokenised(row.text) for row in rows],
+            texts=[row.text for row in rows],
         )
 
     def _tokenised(self, text: str) -> list[int]:

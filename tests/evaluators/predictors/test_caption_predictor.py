@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mmvt.datasets.multimodal import MultimodalDataset, collate
 from mmvt.errors import ConfigError, DataError
+from mmvt.evaluators.metrics.captions import CaptionMetric
 from mmvt.evaluators.predictions import load_predictions, save_predictions
 from mmvt.evaluators.predictors.caption import CaptionPredictor
 from mmvt.losses.language import LanguageCrossEntropy
@@ -29,6 +30,7 @@ from mmvt.processors.base import (
     VideoProcessor,
 )
 from mmvt.processors.layout import VideoTextLayout
+from mmvt.processors.text.captions import CaptionTextProcessor
 from mmvt.processors.text.tokenizer import load_tokenizer
 from tests.corpus import write_tokenizer
 
@@ -146,6 +148,7 @@ def test_every_video_has_one_caption_and_all_its_references(
 ):
     found = CaptionPredictor()(model, dataset)
     assert found["ids"].tolist() == ["v1", "v2", "v3", "v4", "v5"]
+    assert found["scored_ids"].tolist() == found["ids"].tolist()
     assert len(found["hypotheses"]) == 5
     assert found["reference_ids"].tolist() == ["v1", "v2", "v3", "v4", "v5", "v5", "v5"]
     # the last has more words than the layout takes: a reference is never cut
@@ -204,6 +207,7 @@ def test_a_trained_model_writes_what_it_was_taught(
     for beams in (1, 5):
         found = CaptionPredictor(num_beams=beams)(model, dataset)
         assert found["hypotheses"].tolist() == found["references"].tolist()
+        assert CaptionMetric()(found)["BLEU-4"] == pytest.approx(1)
 
 
 def test_parts_of_a_video_are_captioned_apart(
@@ -226,7 +230,7 @@ def test_parts_of_a_video_are_captioned_apart(
     assert alone["hypotheses"][0] == found["hypotheses"][1]
 
 
-def test_a_video_without_features_keeps_its_references_and_has_an_empty_caption(
+def test_a_video_without_features_keeps_its_references_and_has_no_caption(
     bert_name: str, layout: VideoTextLayout, model: MultimodalModel
 ):
     texts = ListedTexts({"a": [(*WHOLE, "a ball")], "b": [(*WHOLE, "a box")]}, bert_name)
@@ -234,8 +238,35 @@ def test_a_video_without_features_keeps_its_references_and_has_an_empty_caption(
     dataset = dataset_of(pairs, texts, PartAligner(layout=layout), allow_missing=True)
     found = CaptionPredictor()(model, dataset)
     assert found["ids"].tolist() == ["gone", "v3"]
-    assert found["hypotheses"][0] == ""
+    assert found["scored_ids"].tolist() == ["v3"]
     assert found["references"].tolist() == ["a ball", "a box"]
+    with pytest.raises(DataError, match="1 clips without a prediction: 'gone'"):
+        CaptionMetric()(found)
+    scored = CaptionMetric(allow_missing=True)(found)
+    assert scored["protocol"]["missing_clips"] == 1
+    assert scored["hypotheses_without_words"] >= 1
+
+
+def test_references_are_as_people_wrote_them_where_the_data_set_holds_texts(
+    tmp_path: Path, bert_name: str, layout: VideoTextLayout, model: MultimodalModel
+):
+    captions = tmp_path / "captions.csv"
+    captions.write_text("video,caption\nv2,\"A BALL, that moves...\"\nv2,the Zyx ball\nv3,a box\n")
+    processor = CaptionTextProcessor(annotations=captions, bert_name=bert_name)
+    # the vocabulary has no such word, and small letters only
+    assert "Zyx" not in processor.tokenizer.decode(processor("v2").cap[1])
+    dataset = dataset_of([("v2", "v2"), ("v3", "v3")], processor, PartAligner(layout=layout))
+    found = CaptionPredictor()(model, dataset)
+    assert found["references"].tolist() == ["A BALL, that moves...", "the Zyx ball", "a box"]
+    assert found["reference_source"] == "texts"
+
+
+def test_references_are_read_from_tokens_where_there_are_no_texts(
+    model: MultimodalModel, dataset: MultimodalDataset
+):
+    found = CaptionPredictor()(model, dataset)
+    assert found["reference_source"] == "tokens"
+    assert CaptionMetric()(found)["protocol"]["reference_source"] == "tokens"
 
 
 def test_predictions_are_saved_and_read_without_change(
