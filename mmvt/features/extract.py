@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +13,18 @@ import torch
 
 from mmvt.config.fields import REQUIRED, convert, fields_of
 from mmvt.datasets.manifest import NAME, read_manifest
-from mmvt.errors import ConfigError, PluginError, StoreError, did_you_mean
+from mmvt.errors import ConfigError, PluginError, did_you_mean
 from mmvt.features.backend import Backend, Features, LocalBackend
 from mmvt.features.base import AudioEncoder, FeatureEncoder
 from mmvt.features.decode_pool import TIME_LIMIT
 from mmvt.features.find import Failure, Video
+from mmvt.features.resume import FAILURES, Failures, refuse_mixture
 from mmvt.features.shard import StoreWriter
 from mmvt.features.steps import Encoding, FrameOptions, encoding_of
-from mmvt.files import atomic_write_text
 from mmvt.plugins import load_plugins
 
 __all__ = ["FAILURES", "FrameOptions", "Report", "build_encoder", "extract"]
 
-FAILURES = "failures.jsonl"
 ENCODER_KINDS = ("feature_encoder", "audio_encoder")
 
 
@@ -92,7 +90,7 @@ def _device(name: str) -> str:
         device = torch.device(name)
     except RuntimeError:
         raise ConfigError(f"no device is called {name!r}; take cpu, cuda, cuda:1 or auto") from None
-    if device.type == "cuda" and (device.index or 0) >= gpus:
+    if device.type == "cuda" and (device.index or 0) not in range(gpus):
         raise ConfigError(f"the device is {name}, but torch {torch.__version__} finds {gpus} GPUs")
     return name
 
@@ -167,7 +165,7 @@ def extract(
         shard_size=shard_size,
         append=True,
     ) as writer:
-        failures = _Failures(folder / FAILURES)
+        failures = Failures(folder / FAILURES)
         there = writer.contains([video.id for video in videos]).tolist()
         absent = [video for video, known in zip(videos, there, strict=True) if not known]
         report.skipped = len(videos) - len(absent)
@@ -184,56 +182,13 @@ def extract(
     return report
 
 
-class _Failures(dict[str, Failure]):
-    """The failures of a store, by id; the file follows every change."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self._path = path
-        for torn in path.parent.glob(f".{path.name}.*.tmp"):  # of a process that was killed
-            torn.unlink()
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-            self.update({item.id: item for item in (Failure(**json.loads(line)) for line in lines)})
-        except (OSError, ValueError, TypeError) as error:
-            raise StoreError(f"{path} is damaged ({error}); remove it to try again") from error
-
-    def note(self, video: Video, reason: str | None) -> None:
-        """Write down that a video failed, or that it no longer does."""
-        if reason is not None:
-            self[video.id] = Failure(video.id, str(video.path), reason)
-        elif self.pop(video.id, None) is None:
-            return
-        lines = [json.dumps(asdict(item), ensure_ascii=False) + "\n" for item in self.values()]
-        try:
-            atomic_write_text(self._path, "".join(lines))
-        except OSError as error:
-            raise StoreError(f"{self._path}: cannot be written: {error.strerror}") from error
-
-
 def _refuse_mixture(folder: Path, made_by: Mapping[str, Any]) -> None:
     """Raise where a store was made by another encoder, naming what differs.
 
     The writer would refuse too, but show all options of both at once.
     """
-    if not (folder / NAME).exists():
-        return
-    there, ours = _flat(read_manifest(folder).encoder), _flat(made_by)
-    problems = [
-        f"{key} is {there.get(key)!r}, not {ours.get(key)!r}"
-        for key in sorted({*there, *ours})
-        if there.get(key) != ours.get(key)
-    ]
-    if problems:
-        raise StoreError(f"{folder} was made with other options: {'; '.join(problems)}")
-
-
-def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in options.items():
-        inner = _flat(value) if isinstance(value, Mapping) else {"": value}
-        flat |= {f"{key}.{name}" if name else key: item for name, item in inner.items()}
-    return flat
+    if (folder / NAME).exists():
+        refuse_mixture(folder, read_manifest(folder).encoder, made_by)
 
 
 def _added(writer: StoreWriter, encoding: Encoding, features: Features) -> str | None:

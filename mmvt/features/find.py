@@ -22,6 +22,10 @@ EXTENSIONS = frozenset(
     )
 )
 
+SOUND_EXTENSIONS = frozenset(
+    f".{name}" for name in ("aac", "aiff", "caf", "flac", "m4a", "mp3", "oga", "ogg", "opus", "wav")
+)
+
 
 @dataclass(frozen=True)
 class Video:
@@ -64,7 +68,9 @@ class Videos:
     refused: list[Failure] = field(default_factory=list)
 
 
-def find_videos(where: str | Path, root: Path | None = None) -> Videos:
+def find_videos(
+    where: str | Path, root: Path | None = None, extensions: frozenset[str] = EXTENSIONS
+) -> Videos:
     """Return the videos that ``where`` names; no file is opened.
 
     Args:
@@ -72,13 +78,14 @@ def find_videos(where: str | Path, root: Path | None = None) -> Videos:
             such as ``videos/**/*.mp4``, or a CSV file with a column ``video``.
         root: the folder that ids are relative to; by default the folder itself, the part of a glob
             before its first wildcard, or the folder of the CSV file.
+        extensions: of the files that are taken out of a folder.
 
     Raises:
         DataError: nothing is there, or the CSV file has no column ``video``.
     """
     path = Path(where)
     if path.is_dir():
-        names, base = sorted(_walk(path)), path
+        names, base = sorted(_walk(path, extensions)), path
     elif path.is_file() and path.suffix.lower() == ".csv":
         base = root or path.parent
         return _named(((name, base / name) for name in _csv_names(path)), path)
@@ -93,11 +100,11 @@ def find_videos(where: str | Path, root: Path | None = None) -> Videos:
     return _named(((_relative(name, root or base), name) for name in names), path)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, extensions: frozenset[str]) -> Iterator[Path]:
     for here, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
-            if not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS:
+            if not name.startswith(".") and Path(name).suffix.lower() in extensions:
                 yield Path(here, name)
 
 

