@@ -251,7 +251,7 @@ def test_references_are_as_people_wrote_them_where_the_data_set_holds_texts(
     tmp_path: Path, bert_name: str, layout: VideoTextLayout, model: MultimodalModel
 ):
     captions = tmp_path / "captions.csv"
-    captions.write_text("video,caption\nv2,\"A BALL, that moves...\"\nv2,the Zyx ball\nv3,a box\n")
+    captions.write_text('video,caption\nv2,"A BALL, that moves..."\nv2,the Zyx ball\nv3,a box\n')
     processor = CaptionTextProcessor(annotations=captions, bert_name=bert_name)
     # the vocabulary has no such word, and small letters only
     assert "Zyx" not in processor.tokenizer.decode(processor("v2").cap[1])
