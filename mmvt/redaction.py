@@ -2,7 +2,8 @@
 
 A secret is the value of an environment variable whose name says so, such as ``HF_TOKEN``, and the
 password within an address. The first is replaced by the reference ``${oc.env:HF_TOKEN}``, which a
-configuration resolves again when it is used.
+configuration resolves again when it is used. Only the standard library is used: the set-up command
+runs this before anything is installed.
 """
 
 from __future__ import annotations
@@ -12,8 +13,6 @@ import os
 import re
 from collections.abc import Mapping
 from typing import Any
-
-from typing_extensions import override
 
 SHORTEST = 8  # a shorter value is in any text by chance
 _VARIABLE = re.compile(
@@ -80,6 +79,6 @@ def holds_secret(key: str, value: Any) -> bool:
 class RedactingFormatter(logging.Formatter):
     """Formats log records without secrets, tracebacks included."""
 
-    @override
     def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record, without secrets."""
         return redacted(super().format(record))

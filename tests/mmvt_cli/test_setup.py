@@ -78,7 +78,12 @@ class World:
         self.wheels = folder / "wheels"
         self.checkout = folder / "checkout"
         self.wheels.mkdir()
-        for module in ("mmvt/errors.py", "mmvt/features/weights.py", "mmvt_cli/setup.py"):
+        for module in (
+            "mmvt/errors.py",
+            "mmvt/redaction.py",
+            "mmvt/features/weights.py",
+            "mmvt_cli/setup.py",
+        ):
             (self.checkout / module).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / module, self.checkout / module)
         shutil.copy(ROOT / "mmvt_cli" / "_cli.py", self.checkout / "mmvt_cli" / "_cli.py")
