@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -10,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+from mmvt.errors import StoreError
 
 
 @contextmanager
@@ -41,6 +44,26 @@ def atomic_write_text(path: Path, text: str) -> None:
 def atomic_write_json(path: Path, data: Mapping[str, Any]) -> None:
     """Write a JSON file whose bytes depend on nothing but ``data``."""
     atomic_write_text(path, json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def locked(path: Path, what: str) -> Iterator[None]:
+    """Keep other processes away while the block runs; the system ends it with the process.
+
+    Args:
+        path: the lock file, which stays.
+        what: what the others would write, for the message.
+
+    Raises:
+        StoreError: another process is in such a block.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StoreError(f"{path}: another process is writing {what}") from error
+        yield
 
 
 def sha256_file(path: Path) -> str:

@@ -34,6 +34,7 @@ GROUPS = {
     "demo": "small pretrained weights and sample videos",
     "ray": "Ray, which extracts features on many machines",
     "slurm": "submitit, which hands jobs to Slurm",
+    "transcribe": "speech recognition and a small model for it",
     "dev": "what tests and checks need",
 }
 BUILD_TOOLS = ("setuptools", "wheel", "cython", "numpy")
@@ -44,8 +45,8 @@ groups:
 examples:
   python -m mmvt_cli.setup                   features, inference and evaluation
   python -m mmvt_cli.setup train             and training
-  python -m mmvt_cli.setup train demo dev    everything
   python -m mmvt_cli.setup --check train     what is installed and what is missing
+  python -m mmvt_cli.setup train demo dev transcribe ray slurm    everything
 
 Use a virtual environment of its own. A torch of the right version that is there already, such as
 one built for your GPU, is kept. What is right is left alone, so running this again is quick.
@@ -73,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m mmvt_cli.setup",
         description="Install what mmvt needs, in versions that work together.",
-        epilog=EXAMPLES.format(groups="\n".join(f"  {k:<6} {v}" for k, v in GROUPS.items())),
+        epilog=EXAMPLES.format(groups="\n".join(f"  {k:<11} {v}" for k, v in GROUPS.items())),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"of {', '.join(GROUPS)}")

@@ -10,7 +10,8 @@ from typing import IO
 
 import pytest
 
-from mmvt.files import atomic_write, atomic_write_json, atomic_write_text, sha256_file
+from mmvt.errors import StoreError
+from mmvt.files import atomic_write, atomic_write_json, atomic_write_text, locked, sha256_file
 
 
 def test_a_file_appears_when_its_block_ends(tmp_path: Path):
@@ -73,3 +74,14 @@ def test_json_does_not_depend_on_the_order_of_keys(tmp_path: Path):
 def test_the_sum_of_a_file_is_that_of_its_bytes(tmp_path: Path, content: bytes):
     (tmp_path / "x").write_bytes(content)
     assert sha256_file(tmp_path / "x") == hashlib.sha256(content).hexdigest()
+
+
+def test_a_lock_keeps_others_out_until_its_block_ends(tmp_path: Path):
+    with (
+        locked(tmp_path / "x" / "lock", "these files"),
+        pytest.raises(StoreError, match="x/lock: another process is writing these files"),
+        locked(tmp_path / "x" / "lock", "these files"),
+    ):
+        pass
+    with locked(tmp_path / "x" / "lock", "these files"):
+        pass

@@ -6,11 +6,9 @@ how shards were made and which are done; a run that was stopped goes on with the
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ import numpy as np
 
 from mmvt.datasets.original_shards import TEXTS, OriginalTexts, VideoOrder, ids_sum
 from mmvt.errors import DataError, StoreError
-from mmvt.files import atomic_write, atomic_write_json, atomic_write_text
+from mmvt.files import atomic_write, atomic_write_json, atomic_write_text, locked
 from mmvt.processors.base import TextClips
 from mmvt.processors.text.dedup import TimedText, text_clips
 
@@ -95,7 +93,7 @@ def write_text_shards(
             to them; or the store is damaged.
     """
     made = json.loads(json.dumps({**made_by, "max_words": max_words}))
-    with _locked(f"{prefix}{LOCK}"):
+    with locked(Path(f"{prefix}{LOCK}"), "these text shards"):
         run = _Run(prefix, store, made, overwrite)
         for number in store.shard_numbers:
             ids = store.ids_of(number)
@@ -255,16 +253,3 @@ def write_text_shard(name: str, videos: Sequence[TextClips], *, max_words: int =
 def _files(name: str) -> dict[str, Path]:
     keys = ("startends_starts", "startends_data", "caps_ids_starts", "caps_ids_data")
     return {key: Path(f"{name}.{key}.npy") for key in keys}
-
-
-@contextlib.contextmanager
-def _locked(name: str) -> Iterator[None]:
-    """Keep other processes away; the system lets them in when this one ends, however."""
-    path = Path(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StoreError(f"{path}: another process is writing these text shards") from error
-        yield

@@ -56,7 +56,7 @@ def test_absent_weights_name_the_command_and_the_package(name: str) -> None:
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert "MissingWeightsError" in result.stderr
-    assert "python -m mmvt_cli.setup demo" in result.stderr
+    assert f"python -m mmvt_cli.setup {WEIGHTS[name].group} (" in result.stderr
     assert WEIGHTS[name].distribution in result.stderr
 
 
