@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor, nn
 
 from mmvt.datasets.multimodal import MultimodalDataset
 from mmvt.errors import ConfigError
@@ -24,7 +22,6 @@ from mmvt.evaluators.predictors.highlight import (
     clip_means,
     stretches_above_mean,
 )
-from mmvt.models.base import Encoder, Trunk
 from mmvt.models.heads.contrastive import ContrastiveHead
 from mmvt.models.model import MultimodalModel
 from mmvt.processors.aligners.choice import MultipleChoiceAligner
@@ -35,45 +32,14 @@ from mmvt.processors.meta.qvhighlights import QVHighlightsMetaProcessor
 from mmvt.processors.text.hmdb51 import HMDB51TextProcessor
 from mmvt.processors.text.qvhighlights import QVHighlightsTextProcessor
 from mmvt.processors.video.store import StoreVideoProcessor
-from tests.corpus import DIM
-from tests.standins import WORDS, Scene, built, write_hmdb51, write_qvhighlights
+from tests.knowing import knowing_model
+from tests.standins import built, write_hmdb51, write_qvhighlights
 
-V, SPECIAL = 16, 5
-
-
-class Frames(Encoder):
-    """Frames as they are."""
-
-    produces = ("video_embeddings",)
-
-    def forward(self, vfeats: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
-        return {"video_embeddings": vfeats.float()}
-
-
-class Words(Trunk):
-    """Frames as they are, and the direction of each word."""
-
-    produces = ("hidden_video", "hidden_text")
-    hidden_size = DIM
-
-    def __init__(self, directions: dict[str, np.ndarray]) -> None:
-        super().__init__()
-        rows = np.stack([np.zeros(DIM)] * SPECIAL + [directions[word] for word in WORDS])
-        self.words = nn.Embedding.from_pretrained(torch.tensor(rows, dtype=torch.float32))
-
-    def forward(  # type: ignore[override]
-        self, video_embeddings: Tensor, caps: Tensor
-    ) -> dict[str, Tensor]:
-        edge = torch.zeros_like(video_embeddings[:, :1])
-        return {
-            "hidden_video": torch.cat([edge, video_embeddings, edge], dim=1),
-            "hidden_text": self.words(torch.cat([caps[:, :1], caps[:, 2:]], dim=1)),
-        }
+V = 16
 
 
 def knowing(folder: Path) -> MultimodalModel:
-    trunk = Words(Scene(folder / "words").directions)
-    return MultimodalModel({"video": Frames()}, trunk, ContrastiveHead(normalize=True))
+    return knowing_model(folder, ContrastiveHead(normalize=True))
 
 
 def paired(fields: dict[str, Any], meta: type, text: type, **more: Any) -> MultimodalDataset:
