@@ -19,7 +19,7 @@ from av.filter import Graph
 from numpy.typing import NDArray
 
 from mmvt.errors import MediaError
-from mmvt.features.container import Clock, named_errors, open_container
+from mmvt.features.container import Clock, anew_in_each_process, named_errors, open_container
 from mmvt.features.media import CONTAINERS, MAX_SECONDS
 
 SAMPLE_RATE = 16000
@@ -76,7 +76,7 @@ def read_sound(
         with _SoundFile(Path(path), max_seconds) as sound:
             yield from _windows(_resampled(sound, rate), window, step, rate)
 
-    return chunks()
+    return anew_in_each_process(chunks)
 
 
 class _SoundFile:

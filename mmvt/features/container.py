@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import av
 from av.container import InputContainer
@@ -18,6 +19,30 @@ from mmvt.errors import MediaError
 # A stream may end a little before its header says; a file that lost more than this is cut off.
 _MISSING_SECONDS = 0.25
 _MISSING_SHARE = 0.02
+
+_Part = TypeVar("_Part")
+
+
+def anew_in_each_process(parts: Callable[[], Iterator[_Part]]) -> Iterator[_Part]:
+    """Yield the parts of a file; behind a fork, those that are left, from a file of its own.
+
+    A file that was opened before a fork has one position for all processes.
+
+    Args:
+        parts: opens the file.
+    """
+    given = 0
+    while True:
+        process = os.getpid()
+        for number, part in enumerate(parts()):
+            if number < given:
+                continue
+            yield part
+            given += 1
+            if os.getpid() != process:
+                break
+        else:
+            return
 
 
 def open_container(path: Path, formats: str, what: str) -> InputContainer:

@@ -20,6 +20,7 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from mmvt.errors import MediaError
+from mmvt.features.container import anew_in_each_process
 from mmvt.features.media import MAX_PIXELS, MAX_SECONDS, VideoFile, VideoInfo, probe
 from mmvt.features.select import frames_at, segment_midpoints
 
@@ -109,7 +110,7 @@ def read_frames(
                 pictures = _at_segments(video, filters, num_segments)
             yield from _in_chunks(pictures, chunk)
 
-    return chunks()
+    return anew_in_each_process(chunks)
 
 
 class _Filters:

@@ -15,22 +15,38 @@ from collections.abc import Iterator
 from multiprocessing import get_context
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
+import torch
 from torch.utils.data import DataLoader
+from typing_extensions import override
 
 from mmvt.datasets.store import FeatureStore
+from mmvt.features.audio import SoundChunk, read_sound
 from mmvt.features.extract import FrameOptions
 from mmvt.features.reader import FrameChunk, read_frames
 from mmvt_cli import extract
-from tests.faults.runs import SMALL_CLIPS, decoders_of, is_alive, reasons, run
-from tests.videos import write_frames, write_sound, write_video
+from tests.faults.runs import SMALL_CLIPS, ColourEncoder, decoders_of, is_alive, reasons, run
+from tests.videos import number_of, numbered_frame, write_frames, write_sound, write_video
 
 pytestmark = [pytest.mark.faults, pytest.mark.extraction]
 
 ENCODER = "EfficientNetLite0:frame_size=32"
+
+
+class ClipEncoder(ColourEncoder):
+    """Returns the mean colour of each second, of 30 frames."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clip_frames, self.frames_per_second = 30, 30.0
+
+    @override
+    def encode(self, frames: torch.Tensor) -> torch.Tensor:
+        return super().encode(frames).unflatten(0, (-1, 30)).mean(dim=1)
 
 
 def cut_in_half(path: Path) -> None:
@@ -122,6 +138,19 @@ def test_t03_sound_alone_fails_and_short_videos_have_rows(clips: Path, tmp_path:
     assert "has no video stream" in reasons(report)["sound.mp4"]
     store = FeatureStore.open(tmp_path / "store")
     assert {name: len(store[name]) for name in store.ids} == {"one.mp4": 1, "fifth.mp4": 1}
+    clip = ClipEncoder()
+    run(videos, tmp_path / "clips", frames=FrameOptions(), encoder=clip)  # takes whole seconds
+    rows = FeatureStore.open(tmp_path / "clips")["fifth.mp4"]
+    frames = np.concatenate(
+        [
+            part.frames.copy()
+            for part in read_frames(videos / "fifth.mp4", fps=30.0, short_side=32, crop=32)
+        ]
+    )
+    assert (len(rows), len(frames), clip.seen) == (1, 6, 60)
+    colours = frames.reshape(6, -1, 3).mean(axis=1)
+    stands_still = np.concatenate([colours, np.repeat(colours[-1:], 24, axis=0)])
+    np.testing.assert_allclose(rows[0], stands_still.mean(axis=0), rtol=1e-2)
     report = run(videos, tmp_path / "parts")  # two frames a video, even of one
     store = FeatureStore.open(tmp_path / "parts")
     assert {name: len(store[name]) for name in store.ids} == {"one.mp4": 2, "fifth.mp4": 2}
@@ -172,6 +201,28 @@ def test_t04_both_ways_to_decode_show_the_same_frames_at_the_same_times(
         assert min(abs(time - seconds) for time in same) <= 1 / 30 + 1e-6
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("way", [{"fps": 30.0}, {"fps": 10.0}, {"num_segments": 7}])
+def test_t04_each_frame_is_shown_at_the_time_that_was_written(
+    tmp_path: Path, kind: str, way: dict[str, Any]
+) -> None:
+    options = {"options": {"g": "10", "crf": "5"}, **KINDS[kind]}
+    width, height = (75, 51) if kind == "odd" else (96, 64)
+    frames = [numbered_frame(number, width, height) for number in range(45)]
+    path = write_frames(tmp_path / "v.mp4", frames, **options)
+    ticks = options.get("ticks", list(range(45)))
+    count = 0
+    for chunk in read_frames(path, **way):
+        for picture, seconds in zip(chunk.frames, chunk.times, strict=True):
+            number = number_of(np.rot90(picture, -1) if kind == "rotated" else picture)
+            on_display = [n for n, tick in enumerate(ticks) if (tick - ticks[0]) / 30 <= seconds]
+            count += 1
+            assert abs(number - (on_display[-1])) <= 1, seconds
+    assert count == way.get("num_segments", count)
+    assert count >= 7
+
+
+@pytest.mark.may_skip("ffmpeg is not needed; known times are tested without it")
 @pytest.mark.parametrize("kind", KINDS)
 def test_t04_frames_are_those_of_the_ffmpeg_command(clips: Path, tmp_path: Path, kind: str) -> None:
     if shutil.which("ffmpeg") is None:
@@ -320,6 +371,38 @@ def test_t08_a_reader_made_before_a_fork_opens_its_file_in_each_process(clips: P
     assert [answers.get() for _ in range(4)] == [expected] * 4
     for child in children:
         child.join()
+
+
+def test_t08_frames_and_sound_that_were_begun_before_a_fork_go_on_in_each_process(
+    clips: Path, tmp_path: Path
+) -> None:
+    def opened() -> list[Iterator[FrameChunk] | Iterator[SoundChunk]]:
+        return [
+            read_frames(clips / SMALL_CLIPS[2], fps=25.0, chunk=4),
+            read_frames(clips / SMALL_CLIPS[3], num_segments=20, chunk=3),
+            read_sound(write_sound(tmp_path / "a.mp4"), window=1600),
+        ]
+
+    def left(part: FrameChunk | SoundChunk) -> bytes:
+        return part[0].tobytes()
+
+    expected = [[left(part) for part in parts] for parts in opened()]
+    begun = opened()
+    for parts, straight in zip(begun, expected, strict=True):
+        assert [left(next(parts)), left(next(parts))] == straight[:2]
+
+    def rest(number: int) -> list[bytes]:
+        return [left(part) for part in begun[number]]
+
+    # all workers read, in turn and at the same time as each other, what one process had opened
+    loader = DataLoader([0, 1, 2] * 4, num_workers=4, collate_fn=lambda numbers: rest(numbers[0]))
+    seen: list[set[int]] = [set(), set(), set()]
+    for place, found in enumerate(loader):
+        number, worker = place % 3, place % 4
+        again = worker in seen[number]  # then that process is at the end
+        assert found == ([] if again else expected[number][2:])
+        seen[number].add(worker)
+    assert [rest(number) for number in range(3)] == [parts[2:] for parts in expected]
 
 
 @pytest.mark.parametrize("workers", [2, 4])
