@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from mmvt.report.run import Curve
+from mmvt.report.curves import Curve
 
 # colours that matplotlib writes down, and what the page's style makes of them
 _INK, _SOFT, _LINE = "#010101", "#020202", "#030303"

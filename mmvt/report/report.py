@@ -17,8 +17,9 @@ from mmvt.config.yaml_file import parse_yaml
 from mmvt.errors import DataError
 from mmvt.evaluators.retrieval_case import RetrievalCase
 from mmvt.files import atomic_write_text
+from mmvt.report.curves import CONFIG
 from mmvt.report.figures import curves_figure, heat_map, rank_histogram, recall_figure
-from mmvt.report.run import CONFIG, DIRECTIONS, Evaluation, Run, read_run
+from mmvt.report.run import DIRECTIONS, Evaluation, Run, read_run
 from mmvt.report.samples import no_pictures, pick_samples, pictures_from, sampled_scores
 
 REPORT = "report.html"

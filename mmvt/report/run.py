@@ -9,47 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from jaxtyping import Float64
-
-from mmvt.config.merge import value_at
-from mmvt.config.yaml_file import parse_yaml
 from mmvt.errors import DataError
 from mmvt.evaluators.base import Predictions
 from mmvt.evaluators.predictions import PREDICTIONS, RESULTS, load_predictions
+from mmvt.report.curves import CONFIG, Training, read_training
 
-CONFIG = "config.yaml"
 DIRECTIONS = ("text_to_video", "video_to_text")
 MAIN_EVALUATION = "eval"
-_PARTS = ("train_inner", "train", "valid")  # as fairseq names its event folders
-_MOST_POINTS = 600
-
-
-@dataclass(frozen=True)
-class Curve:
-    """One quantity over the updates of a training.
-
-    Attributes:
-        steps: numbers of updates, ascending.
-        values: its finite values.
-    """
-
-    steps: Float64[np.ndarray, " points"]
-    values: Float64[np.ndarray, " points"]
-
-
-@dataclass(frozen=True)
-class Training:
-    """What a training wrote for TensorBoard.
-
-    Attributes:
-        curves: by ``part/tag``, such as ``valid/loss``; parts are ``train_inner`` (every few
-            updates), ``train`` (every epoch) and ``valid``.
-        ended: time of the last entry.
-    """
-
-    curves: Mapping[str, Curve]
-    ended: datetime
 
 
 @dataclass(frozen=True)
@@ -112,7 +78,7 @@ def read_run(folder: Path) -> Run:
         raise DataError(f"{folder}: there is no such folder")
     config = folder / CONFIG
     text = config.read_text(encoding="utf-8") if config.is_file() else ""
-    training = _training(_event_folder(folder, text))
+    training = read_training(folder, text)
     paths = [folder / RESULTS, *sorted(folder.glob(f"{MAIN_EVALUATION}*/{RESULTS}"))]
     every = [_evaluation(path) for path in paths if path.is_file()]
     retrieval = [one for one in every if _is_retrieval(one.results)]
@@ -148,44 +114,3 @@ def _evaluation(path: Path) -> Evaluation:
     predictions = load_predictions(saved)[0] if saved.is_file() else None
     written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
     return Evaluation(path.parent.name, results, predictions, written)
-
-
-def _event_folder(run: Path, config: str) -> Path:
-    """Return where the events of a run are: beside its checkpoints, else where its YAML says."""
-    beside = run / "tensorboard"
-    if beside.is_dir() or not config:
-        return beside
-    data = parse_yaml(config, run / CONFIG).data
-    named = value_at(data, ("fairseq", "common", "tensorboard_logdir"))
-    return Path(named) if isinstance(named, str) else beside
-
-
-def _training(folder: Path) -> Training | None:
-    from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
-        EventAccumulator,
-    )
-
-    curves: dict[str, Curve] = {}
-    ended = 0.0
-    for part in _PARTS:
-        if not (folder / part).is_dir():
-            continue
-        events = EventAccumulator(str(folder / part), size_guidance={"scalars": 0})
-        events.Reload()
-        for tag in events.Tags()["scalars"]:
-            entries = events.Scalars(tag)
-            ended = max(ended, entries[-1].wall_time)
-            steps = np.array([entry.step for entry in entries], float)
-            values = np.array([entry.value for entry in entries], float)
-            curves[f"{part}/{tag}"] = _thinned(steps, values)
-    return Training(curves, datetime.fromtimestamp(ended, UTC)) if curves else None
-
-
-def _thinned(steps: Float64[np.ndarray, " n"], values: Float64[np.ndarray, " n"]) -> Curve:
-    """Return a curve of few enough points to draw, its first and last among them."""
-    finite = np.isfinite(values)
-    steps, values = steps[finite], values[finite]
-    if len(steps) > _MOST_POINTS:
-        kept = np.linspace(0, len(steps) - 1, _MOST_POINTS).astype(int)
-        steps, values = steps[kept], values[kept]
-    return Curve(steps, values)

@@ -5,8 +5,8 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
+from mmvt.report.curves import Curve
 from mmvt.report.figures import curves_figure, heat_map, rank_histogram, recall_figure
-from mmvt.report.run import Curve
 
 FIGURES = {"R@1": 0.25, "R@5": 0.5, "R@10": 1.0}
 BOTH = {"text_to_video": FIGURES, "video_to_text": FIGURES}
