@@ -43,7 +43,8 @@ class HFVisionEncoder(FeatureEncoder):
         device: where it runs, such as ``cpu`` or ``cuda``.
 
     Raises:
-        ConfigError: ``grid`` or ``layers`` contradicts ``output``, or there is no such layer.
+        ConfigError: ``grid`` or ``layers`` contradicts ``output``, there is no such layer, or the
+            model takes no frames of this size.
         MissingWeightsError: there is no such model here, or files of it are missing.
         CheckpointError: it is no vision model, or lacks weights that ``output`` needs.
     """
@@ -63,6 +64,8 @@ class HFVisionEncoder(FeatureEncoder):
             raise ConfigError(f"grid={grid} does not go with output={output!r}")
         if layers is not None and (output == "pooled" or not layers):
             raise ConfigError(f"layers={list(layers)} does not go with output={output!r}")
+        if frame_size is not None and frame_size < 1:
+            raise ConfigError(f"frame_size must be at least 1, not {frame_size}")
         self.model_name = model
         self.output = output
         self.layers = None if layers is None else tuple(layers)
@@ -75,8 +78,7 @@ class HFVisionEncoder(FeatureEncoder):
         self._mean, self._std = normalisation(settings, self.device)
         self._dtype_name = dtype
         self.grid = self._side() if output == "patches" else grid
-        black = torch.zeros(1, self.frame_size, self.frame_size, 3, dtype=torch.uint8)
-        self.dim = self.encode(black).shape[-1]
+        self.dim = self._width()
 
     @property
     @override
@@ -114,6 +116,16 @@ class HFVisionEncoder(FeatureEncoder):
         else:
             rows = self._chosen(result.hidden_states)
         return rows.float().contiguous().cpu()
+
+    def _width(self) -> int:
+        """Return the width of a row, by encoding a black frame."""
+        size = self.frame_size
+        try:
+            return self.encode(torch.zeros(1, size, size, 3, dtype=torch.uint8)).shape[-1]
+        except (ValueError, RuntimeError) as error:
+            raise ConfigError(
+                f"{self.model_name} takes no frames of {size} × {size} pixels: {error}"
+            ) from error
 
     def _chosen(self, states: Sequence[Tensor]) -> Tensor:
         assert self.layers is not None
@@ -161,6 +173,10 @@ def _load(model: str, output: str, dtype: str) -> PreTrainedModel:
         )
     if network.main_input_name != "pixel_values" and not isinstance(network, _ImageTextModel):
         raise CheckpointError(f"{model} ({type(network).__name__}) takes no images")
+    if setting(network, "num_frames") is not None:
+        raise CheckpointError(
+            f"{model} ({type(network).__name__}) takes clips of video; use HFVideoEncoder"
+        )
     return network
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoModel, PreTrainedModel
 from transformers.utils.hub import cached_file
@@ -40,7 +41,8 @@ def load_network(
 
     Raises:
         MissingWeightsError: there is no such model here, or files of it are missing.
-        CheckpointError: transformers does not know the model, or it lacks weights.
+        CheckpointError: transformers does not know the model, or its weights are damaged or lack
+            some.
     """
     try:
         network, report = AutoModel.from_pretrained(
@@ -52,7 +54,7 @@ def load_network(
         )
     except OSError as error:
         raise _missing(model, error) from error
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"{model}: {error}") from error
     absent = sorted(key for key in report["missing_keys"] if not unused(key))
     if absent:
@@ -75,6 +77,7 @@ def preprocessor(model: str) -> dict[str, Any]:
 
     Raises:
         MissingWeightsError: there are none.
+        CheckpointError: they are no JSON.
     """
     try:
         for name in ("preprocessor_config.json", "processor_config.json"):
@@ -84,6 +87,8 @@ def preprocessor(model: str) -> dict[str, Any]:
                 return dict(settings.get("image_processor", settings))
     except OSError as error:
         raise _missing(model, error) from error
+    except ValueError as error:
+        raise CheckpointError(f"{model}: its {name} is not valid JSON: {error}") from error
     raise _missing(model, "it has no preprocessor_config.json.")
 
 
@@ -108,7 +113,10 @@ def setting(network: PreTrainedModel, name: str) -> Any:
 
 def _missing(model: str, reason: object) -> MissingWeightsError:
     first = str(reason).splitlines()[0]
+    folder = source_of(model)
+    if not Path(folder).is_dir():
+        folder = f"pretrained_models/{model}"
     return MissingWeightsError(
         f"the model {model!r} is not here: {first} Put its config.json, preprocessor_config.json "
-        f"and model.safetensors into pretrained_models/{model}/, or run once with a network."
+        f"and model.safetensors into {folder}/, or run once with a network."
     )

@@ -18,6 +18,8 @@ from transformers import (
     ResNetModel,
     SiglipConfig,
     SiglipModel,
+    TimesformerConfig,
+    TimesformerModel,
     ViTConfig,
     ViTForImageClassification,
     ViTModel,
@@ -246,3 +248,30 @@ def test_layers_that_are_not_there_are_refused(clip: tuple[str, CLIPModel]) -> N
 def test_a_grid_that_makes_no_sense_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="does not go with output"):
         HFVisionEncoder(model="any", **options)
+
+
+def test_a_size_that_the_model_does_not_take_is_refused(clip: tuple[str, CLIPModel]) -> None:
+    with pytest.raises(ConfigError, match="takes no frames of 40 × 40 pixels: Input image size"):
+        HFVisionEncoder(model=clip[0], frame_size=40)
+    with pytest.raises(ConfigError, match="frame_size must be at least 1, not 0"):
+        HFVisionEncoder(model=clip[0], frame_size=0)
+
+
+def test_a_model_of_video_is_referred_to_its_encoder(tmp_path: Path) -> None:
+    network = TimesformerModel(TimesformerConfig(**VISION, num_frames=4))
+    with pytest.raises(CheckpointError, match="takes clips of video; use HFVideoEncoder"):
+        HFVisionEncoder(model=saved(tmp_path, network))
+
+
+def test_damaged_files_are_named(tmp_path: Path) -> None:
+    folder = Path(saved(tmp_path, ViTModel(ViTConfig(**VISION))))
+    (folder / "preprocessor_config.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"its preprocessor_config\.json is not valid JSON"):
+        HFVisionEncoder(model=str(folder))
+    (folder / "preprocessor_config.json").unlink()
+    with pytest.raises(MissingWeightsError, match=rf"model\.safetensors into {folder}/"):
+        HFVisionEncoder(model=str(folder))
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:500])
+    with pytest.raises(CheckpointError, match=f"{folder}: .*header"):
+        HFVisionEncoder(model=str(folder))
