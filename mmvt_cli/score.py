@@ -6,18 +6,16 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mmvt_cli._cli import cli_errors
-
-if TYPE_CHECKING:
-    from mmvt.evaluators.base import Metric, Predictions
 
 EXAMPLES = """\
 examples:
   mmvt score qvhighlights my_val_preds.jsonl highlight_val_release.jsonl
   mmvt score nextqa my_answers.json nextqa/val.csv --json
   mmvt score nextqa my_answers.json nextqa/val.csv --allow-missing --out results.json
+  mmvt score captions my_captions.json yc2_val.json --meteor-jar meteor/meteor-1.5.jar
 
 An id that is missing, unexpected or there twice is an error, and so is what is no number. The same
 files give the same bytes of JSON.
@@ -25,9 +23,12 @@ files give the same bytes of JSON.
 BENCHMARKS = {
     "qvhighlights": "moments and highlights: a line of JSON a query, as for the public evaluator",
     "nextqa": "multiple choice: JSON with {'prediction': place} of each question VIDEO_QID",
+    "captions": "captions: JSON with {id: caption}, or a list or lines of {'id', 'caption'}",
 }
+NOUNS = ("queries", "questions", "clips")
 WINDOWS = ("R1@0.5", "R1@0.7", "mAP@0.5", "mAP@0.75", "mAP")
 CLIPS = ("mAP", "Hit@1")
+WORDS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr-D", "METEOR")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    made.set_defaults(meteor_jar=None)
     benchmarks = made.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
     for name, about in BENCHMARKS.items():
         one = benchmarks.add_parser(name, help=about, description=f"Score {about}.")
@@ -50,6 +52,8 @@ def parser() -> argparse.ArgumentParser:
         )
         one.add_argument("--json", action="store_true", help="print JSON instead of a table")
         one.add_argument("--out", type=Path, metavar="FILE", help="write the JSON there as well")
+        if name == "captions":
+            one.add_argument("--meteor-jar", type=Path, metavar="JAR", help="METEOR 1.5, for Java")
     return made
 
 
@@ -59,7 +63,13 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     from mmvt.files import atomic_write_json
 
-    results = score(args.benchmark, args.predictions, args.annotations, args.allow_missing)
+    results = score(
+        args.benchmark,
+        args.predictions,
+        args.annotations,
+        allow_missing=args.allow_missing,
+        meteor_jar=args.meteor_jar,
+    )
     if args.out is not None:
         atomic_write_json(args.out, results)
     if args.json:
@@ -70,7 +80,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def score(
-    benchmark: str, predictions: Path, annotations: Path, allow_missing: bool = False
+    benchmark: str,
+    predictions: Path,
+    annotations: Path,
+    *,
+    allow_missing: bool = False,
+    meteor_jar: Path | None = None,
 ) -> dict[str, Any]:
     """Return the figures of a prediction file, and the protocol behind them.
 
@@ -79,18 +94,28 @@ def score(
         predictions: what is predicted.
         annotations: the public file with the right answers.
         allow_missing: count what is not predicted as a miss.
+        meteor_jar: of METEOR, for captions.
 
     Raises:
         DataError: a file cannot be read, or an id is missing, unexpected or there twice.
     """
-    from mmvt.evaluators.metrics.highlight import official_names
+    from mmvt.evaluators import caption_files, submissions
+    from mmvt.evaluators.metrics.captions import CaptionMetric
+    from mmvt.evaluators.metrics.choice import MultipleChoiceMetric
+    from mmvt.evaluators.metrics.highlight import HighlightMetric, official_names
     from mmvt.files import sha256_file
 
-    arrays, metric = _prepared(benchmark, predictions, annotations, allow_missing)
-    results = dict(metric(arrays))
-    if benchmark == "qvhighlights":
-        results["official"] = official_names(results)
     files = {"predictions": predictions, "annotations": annotations}
+    if benchmark == "qvhighlights":
+        arrays = submissions.qvhighlights_predictions(predictions, annotations)
+        results = dict(HighlightMetric(allow_missing=allow_missing)(arrays))
+        results["official"] = official_names(results)
+    elif benchmark == "nextqa":
+        arrays = submissions.nextqa_predictions(predictions, annotations)
+        results = dict(MultipleChoiceMetric(allow_missing=allow_missing)(arrays))
+    else:
+        arrays = caption_files.caption_predictions(predictions, annotations)
+        results = dict(CaptionMetric(meteor_jar=meteor_jar, allow_missing=allow_missing)(arrays))
     results["protocol"] = {
         "benchmark": benchmark,
         **results["protocol"],
@@ -99,26 +124,12 @@ def score(
     return results
 
 
-def _prepared(
-    benchmark: str, predictions: Path, annotations: Path, allow_missing: bool
-) -> tuple[Predictions, Metric]:
-    from mmvt.evaluators import submissions
-    from mmvt.evaluators.metrics.choice import MultipleChoiceMetric
-    from mmvt.evaluators.metrics.highlight import HighlightMetric
-
-    if benchmark == "qvhighlights":
-        arrays = submissions.qvhighlights_predictions(predictions, annotations)
-        return arrays, HighlightMetric(allow_missing=allow_missing)
-    arrays = submissions.nextqa_predictions(predictions, annotations)
-    return arrays, MultipleChoiceMetric(allow_missing=allow_missing)
-
-
 def as_text(results: Mapping[str, Any]) -> str:
     """Return results as tables for people, figures in percent."""
     protocol = results["protocol"]
     counts = [
         f"{protocol[name]} {name.replace('_', ' ')}"
-        for name in ("queries", "questions", "missing_queries", "missing_questions")
+        for name in (*NOUNS, *(f"missing_{noun}" for noun in NOUNS))
         if name in protocol
     ]
     lines = [f"{protocol['name']}: {', '.join(counts)}; ids {protocol['ids_sha256'][:12]}"]
@@ -129,6 +140,9 @@ def as_text(results: Mapping[str, Any]) -> str:
     if "groups" in results:
         whole = {"all": {name: results[name] for name in ("accuracy", "questions")}}
         lines += ["", *_table("", ("questions", "accuracy"), {**whole, **results["groups"]})]
+    if "BLEU-1" in results:
+        lines += ["", *_table("", WORDS, {"all": results})]
+        lines += [f"no {name}: {why}" for name, why in results["absent"].items()]
     return "\n".join(lines)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,15 @@ def questions(tmp_path: Path) -> tuple[Path, Path]:
     chosen = {name: {"prediction": place} for name, place in CHOSEN.items()}
     (tmp_path / "answers.json").write_text(json.dumps(chosen))
     return tmp_path / "answers.json", tmp_path / "val.csv"
+
+
+@pytest.fixture
+def captions(tmp_path: Path) -> tuple[Path, Path]:
+    """Return captions of two clips, and what people wrote of them."""
+    people = {"a": ["a dog runs on the sand", "the dog is running"], "b": ["a cat sits there"]}
+    (tmp_path / "people.json").write_text(json.dumps(people))
+    (tmp_path / "ours.json").write_text('{"a": "A dog runs on the sand.", "b": "a man"}')
+    return tmp_path / "ours.json", tmp_path / "people.json"
 
 
 def run(
@@ -149,11 +159,17 @@ def test_tables_show_percent_and_counts(
     assert ["all", "4", "75.00"] in [line.split() for line in printed.splitlines()]
 
 
-@pytest.mark.parametrize("benchmark", ["qvhighlights", "nextqa"])
+@pytest.mark.parametrize(
+    ("benchmark", "given"),
+    [("qvhighlights", "highlights"), ("nextqa", "questions"), ("captions", "captions")],
+)
 def test_the_same_files_give_the_same_bytes(
-    benchmark: str, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+    benchmark: str,
+    given: str,
+    request: pytest.FixtureRequest,
+    capsys: pytest.CaptureFixture[str],
 ):
-    files = request.getfixturevalue("highlights" if benchmark == "qvhighlights" else "questions")
+    files = request.getfixturevalue(given)
     out = files[0].parent / "results.json"
     _, first = run(benchmark, files, "--json", "--out", str(out), capsys=capsys)
     written = out.read_bytes()
@@ -286,6 +302,33 @@ def test_wrong_questions_are_named(
     assert problem in printed
 
 
+def test_captions_are_scored_against_all_that_people_wrote(
+    captions: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+):
+    results = score("captions", *captions)
+    # seven of eight words are those of a reference, and the caption of b is short
+    assert results["BLEU-1"] == pytest.approx(7 / 8 * math.exp(1 - 10 / 8))
+    assert results["METEOR"] is None
+    assert (results["protocol"]["clips"], results["protocol"]["references"]) == (2, 3)
+    code, printed = run("captions", captions, capsys=capsys)
+    assert code == 0
+    assert f"{100 * results['BLEU-1']:.2f}" in printed
+    assert "no METEOR: metric.meteor_jar is not set" in printed
+
+
+def test_a_clip_without_a_caption_is_an_error_or_an_empty_caption(
+    captions: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+):
+    whole = score("captions", *captions)
+    captions[0].write_text('{"a": "A dog runs on the sand."}')
+    code, printed = run("captions", captions, capsys=capsys)
+    assert (code, printed) == (2, "error: 1 clips without a prediction: 'b'\n")
+    missed = score("captions", *captions, allow_missing=True)
+    assert missed["protocol"]["missing_clips"] == 1
+    assert missed["ROUGE-L"] == pytest.approx(0.5)
+    assert missed["ROUGE-L"] < whole["ROUGE-L"]
+
+
 def test_a_file_that_is_not_there_is_an_error(
     tmp_path: Path, questions: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ):
@@ -328,7 +371,7 @@ def as_percent(value: Any) -> Any:
 
 
 def test_the_stored_answers_have_the_published_accuracy(shared: Path):
-    """The figures are those of HGA in the public table of NExT-QA; right answers were counted by a plain loop."""
+    """The figures are those of HGA in the public table; right answers counted by a plain loop."""
     folder = shared / "data" / "annotations"
     results = score(
         "nextqa",
