@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
@@ -19,7 +20,9 @@ from mmvt.errors import ConfigError, did_you_mean
 FIXED = ["--task=mmtask", "--arch=mmarch", "--criterion=mmloss", "--required-batch-size-multiple=1"]
 EVALUATION = "common_eval"
 # fairseq hands the text of these to eval, besides the lists that its parser knows of
-_EVALUATED = {"adam_betas", "adamax_betas", "adafactor_eps", "betas"}
+_EVALUATED = {"adam_betas", "adamax_betas", "adafactor_eps", "betas", "lamb_betas"}
+_OURS = {"task", "arch", "criterion", "recipe", "overrides", "trust_code"}
+_NAME = re.compile(r"[a-zA-Z]\w*", re.ASCII)
 
 
 def to_argv(section: Mapping[str, Any]) -> list[str]:
@@ -103,11 +106,19 @@ def _unknown(word: str, section: Mapping[str, Any], known: set[str]) -> str:
 
 
 def _refuse_code(section: Mapping[str, Any], parser: argparse.ArgumentParser) -> None:
-    """Raise if a value that fairseq evaluates is anything but plain numbers."""
+    """Raise if a key imports code, or a value that fairseq evaluates is no plain number.
+
+    A key may be no more than a name, or it would hold other options; and not one of those that say
+    which recipe is trained, and whether what it includes is trusted.
+    """
     evaluated = _EVALUATED | {a.dest for a in parser._actions if _is_lambda(a.type)}
     problems = []
     for key, value in _options_of(section):
-        if key == "user_dir":
+        if not _NAME.fullmatch(key):
+            problems.append(f"fairseq: {key!r} is no name of an option")
+        elif key in _OURS:
+            problems.append(f"fairseq: {key} is no option here: the task YAML itself says that")
+        elif key == "user_dir":
             problems.append("fairseq: user_dir imports code; name the files under plugins:")
         elif key in evaluated and not _is_literal(_text(value)):
             problems.append(f"fairseq: {key} must be numbers, not {_text(value)!r}")

@@ -111,6 +111,18 @@ def test_user_dir_is_refused_because_it_imports_code():
         arguments.parse({"common": {"user_dir": "mmpt"}}, "x.yaml")
 
 
+@pytest.mark.parametrize("key", ["user-dir", "user_dir=mmpt", "user_dir ", "-", ""])
+def test_a_key_is_no_more_than_a_name(key: str):
+    with pytest.raises(ConfigError, match=f"fairseq: {key!r} is no name of an option"):
+        arguments.parse({"common": {key: True}}, "x.yaml")
+
+
+@pytest.mark.parametrize("key", ["recipe", "trust_code", "overrides", "task", "arch", "criterion"])
+def test_no_key_says_which_recipe_is_trained_or_what_is_trusted(key: str):
+    with pytest.raises(ConfigError, match=f"fairseq: {key} is no option here"):
+        arguments.parse({"task": {key: "other.yaml"}}, "x.yaml")
+
+
 @pytest.mark.parametrize("section", [{"common": 3}, {"common": {"seed": {"a": 1}}}])
 def test_a_section_that_does_not_hold_groups_of_values_is_refused(section: dict[str, Any]):
     with pytest.raises(ConfigError, match=r"fairseq\.common"):
