@@ -112,14 +112,17 @@ LOSSES: dict[str, str] = {
 }
 # the classes of COIN are a constant in the original's code
 _COIN: Named = {"name": "SegmentationHead", "num_classes": 779}
+# num_iso_layer may stand beside these, but they never kept video and text apart
+_MASKED: dict[str, Any] = {"name": "JointTrunk", "num_iso_layer": 0}
+_WRITING: dict[str, Any] = {**_MASKED, "text_attention": "causal"}
 # trunk and head of a model_cls
 MODELS: dict[str, tuple[Named, Named]] = {
     "MMFusionSeparate": ("SeparateTrunk", "ContrastiveHead"),
     "MMFusionShare": ("SharedTrunk", "ContrastiveHead"),
     "MMFusionJoint": ("JointTrunk", "ContrastiveHead"),
-    "MMFusionMFMMLM": ("JointTrunk", "MFMMLMHead"),
-    "MMFusionMTM": ("JointTrunk", "MTMHead"),
-    "MMFusionNLG": ({"name": "JointTrunk", "text_attention": "causal"}, "LanguageHead"),
+    "MMFusionMFMMLM": (_MASKED, "MFMMLMHead"),
+    "MMFusionMTM": (_MASKED, "MTMHead"),
+    "MMFusionNLG": (_WRITING, "LanguageHead"),
     "MMFusionActionSegmentation": ("JointTrunk", _COIN),
     "MMFusionActionLocalization": ("JointTrunk", "StepLocalizationHead"),
     "MMFusionSeparateActionSegmentation": ("SeparateTrunk", _COIN),

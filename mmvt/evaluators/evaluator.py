@@ -6,6 +6,7 @@ nothing else, so that scoring the file again gives the same bytes of ``results.j
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from mmvt.evaluators.protocol import build_metric, describe_plan, describe_run, 
 from mmvt.files import atomic_write_json
 from mmvt.models.convert_mmpt import from_mmpt, is_mmpt
 from mmvt.models.model import MultimodalModel
+
+logger = logging.getLogger(__name__)
 
 CHECKPOINTS = ("checkpoint_best.pt", "checkpoint_last.pt")
 
@@ -89,8 +92,9 @@ def load_model(recipe: Recipe, checkpoint: Path | None) -> MultimodalModel:
 
     Args:
         recipe: the task.
-        checkpoint: weights, ours or of the original VideoCLIP; None for the initial ones, which
-            the seed decides.
+        checkpoint: weights, ours or of the original toolkit; None for the initial ones, which the
+            seed decides. Those of a head that the model does not have, as after pre-training, are
+            left out with a warning.
 
     Raises:
         CheckpointError: the weights are unsafe, torn, or do not fit.
@@ -101,9 +105,13 @@ def load_model(recipe: Recipe, checkpoint: Path | None) -> MultimodalModel:
     if checkpoint is not None:
         try:
             state = load_state(checkpoint)
-            load_into(model, from_mmpt(state) if is_mmpt(state) else state)
+            state = from_mmpt(state) if is_mmpt(state) else state
+            report = load_into(model, state, allow_unexpected=["head.*"])
         except CheckpointError as error:
             raise CheckpointError(f"{checkpoint}: {error}") from error
+        if report.unexpected:
+            left_out = ", ".join(report.unexpected)
+            logger.warning("%s: weights of another head are left out: %s", checkpoint, left_out)
     on_cpu = value_at(recipe.fairseq, ("common", "cpu")) or not torch.cuda.is_available()
     return model.float().eval().to("cpu" if on_cpu else "cuda")
 

@@ -266,7 +266,8 @@ def test_options_of_captions_belong_to_the_predictor():
         "predictor": {"name": "CaptionPredictor", "max_decode_length": 24, "num_beams": 5}
     }
     trained = translate("model.model_cls=MMFusionNLG model.max_decode_length=9")
-    assert trained["trunk"] == {"name": "JointTrunk", "text_attention": "causal"}
+    trunk = {"name": "JointTrunk", "num_iso_layer": 0, "text_attention": "causal"}
+    assert trained["trunk"] == trunk
     assert trained["predictor"] == {"name": "CaptionPredictor", "max_decode_length": 9}
 
 

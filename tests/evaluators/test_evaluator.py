@@ -129,6 +129,19 @@ def test_weights_of_the_original_are_understood(recipe: Recipe, tmp_path: Path):
     assert all(torch.equal(loaded[key], state[key]) for key in state)
 
 
+def test_the_head_of_another_task_is_left_out_and_told(
+    recipe: Recipe, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    state = load_model(recipe, None).state_dict()
+    torch.save({"model": {**state, "head.transform.bias": torch.zeros(2)}}, tmp_path / "mtm.pt")
+    loaded = load_model(recipe, tmp_path / "mtm.pt").state_dict()
+    assert loaded.keys() == state.keys()
+    assert f"{tmp_path}/mtm.pt: weights of another head are left out: head.tra" in caplog.text
+    torch.save({"model": {**state, "other.bias": torch.zeros(2)}}, tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match=r"unexpected: other\.bias"):
+        load_model(recipe, tmp_path / "other.pt")
+
+
 @pytest.mark.faults
 def test_weights_that_do_not_fit_or_ask_for_code_are_named(recipe: Recipe, tmp_path: Path):
     model = load_model(recipe, None)

@@ -1,0 +1,255 @@
+"""The projects and templates as they are, from pre-training to figures, on stand-in data.
+
+Only where data lies and how large things are is replaced: ``projects/data`` and ``default.yaml``.
+Everything runs through the commands, in this process, which fairseq takes seconds to be imported
+into; a training is two updates.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import BertConfig, BertForPreTraining
+
+from mmvt.config.merge import Layer, merge, to_yaml
+from mmvt.config.project import load_project
+from mmvt.config.recipe import Recipe
+from mmvt.config.yaml_file import read_yaml
+from mmvt.evaluators.evaluator import save_dir
+from mmvt_cli.check import all_projects
+from mmvt_cli.predict import main as predict
+from mmvt_cli.train import main as train
+from tests import standins
+from tests.corpus import DIM, write_tokenizer
+from tests.launching import ROOT
+
+pytestmark = pytest.mark.timeout(900)
+
+VIDEOCLIP, VLM = Path("projects/retri/videoclip"), Path("projects/mtm/vlm")
+OURS = Path("projects/task")
+QUICK = [(VLM, name) for name in ("vtt", "crosstask", "coin", "youcookcap")]  # one a head
+TRAINED = [
+    *[(VLM, name) for name in ("vttqa", "youcook")],
+    *[(VIDEOCLIP, f"{name}_videoclip") for name in ("vtt", "vttqa", "youcook")],
+    *[(VIDEOCLIP, f"{name}_videoclip") for name in ("crosstask", "coin")],
+    *[(OURS, f"vtt_{name}_videoclip") for name in ("7k", "9k", "full")],
+    *[(OURS, f"{name}_videoclip") for name in ("msvd", "activitynet", "didemo")],
+    *[(OURS, f"{name}_videoclip") for name in ("qvhighlights", "hmdb51")],
+]
+ZERO_SHOT = [
+    (VLM, "test_crosstask_zs"),
+    (VIDEOCLIP, "test_crosstask_zs_videoclip"),
+    *[(VIDEOCLIP, f"test_{name}_zs") for name in ("vtt", "vttqa", "youcook", "coin", "didemo")],
+    *[(OURS, f"test_{name}_zs") for name in ("msvd", "activitynet", "didemo_paragraph")],
+    *[(OURS, f"test_{name}_zs") for name in ("qvhighlights", "hmdb51")],
+]
+TINY = {
+    "dataset": {"max_video_len": 32, "max_len": 56},
+    "encoders": {"video": {"name": "VideoTokenMLP", "input_dim": DIM}},
+    "fairseq": {
+        "common": {"fp16": False, "cpu": True, "log_interval": 1, "log_format": "json"},
+        "dataset": {"num_workers": 0},
+        "optimization": {"max_update": 2},
+    },
+}
+VIDEOS, CLIPS = 64, 6  # of HowTo100M; as many videos as a group of the papers takes, twice
+FEWER = "dataset.subsampling=4"  # samples of a video than in the papers
+
+
+def replace(path: Path, *over: dict[str, Any]) -> None:
+    """Lay mappings over the content of a YAML."""
+    layer = Layer(read_yaml(path).data)
+    for data in over:
+        layer = merge(layer, Layer(data))
+    path.write_text(to_yaml(layer.data))
+
+
+def write_bert(folder: Path) -> str:
+    """Write a BERT of 12 thin layers with random weights, as a pre-trained one lies on disk."""
+    write_tokenizer(folder, standins.WORDS)
+    config = BertConfig.from_pretrained(folder)
+    config.num_hidden_layers = 12  # as many as VLM isolates
+    BertForPreTraining(config).save_pretrained(folder)
+    return str(folder)
+
+
+def write_how2(folder: Path) -> dict[str, Any]:
+    """Write shards as the original toolkit does; return the fields that lead to them."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    lists = {"train": [f"v{n}" for n in range(VIDEOS)], "val": [f"w{n}" for n in range(8)]}
+    for split, ids in lists.items():
+        (folder / f"{split}_meta.pkl").write_bytes(pickle.dumps({0: ids}))
+        (folder / f"{split}.lst").write_text("\n".join(ids))
+        steps, clips = np.arange(len(ids) + 1) * 30, np.arange(len(ids) + 1) * CLIPS
+        starts = np.tile(np.arange(CLIPS) * 5.0, len(ids))
+        arrays = {
+            f"{split}_0": (rng.normal(size=(steps[-1], DIM)).astype(np.float16), steps),
+            f"caps.{split}_0.startends": (np.stack([starts, starts + 4], 1).astype("f4"), clips),
+            f"caps.{split}_0.caps_ids": (rng.integers(5, 25, (clips[-1], 4)).astype("i4"), clips),
+        }
+        for name, (data, offsets) in arrays.items():
+            np.save(folder / f"{name}_data.npy", data)
+            np.save(folder / f"{name}_starts.npy", offsets)
+    paths = {"train_path": str(folder / "train.lst"), "val_path": str(folder / "val.lst")}
+    return {**paths, "vfeat_dir": str(folder), "tfeat_dir": f"{folder}/caps."}
+
+
+def write_data(folder: Path) -> dict[str, dict[str, Any]]:
+    """Write every data set; return the fields of each file of ``projects/data``."""
+    msrvtt = standins.write_msrvtt(folder / "msrvtt")
+    youcook = standins.write_youcook2(folder / "youcook2")
+    choice = {"store": msrvtt["store"], "test_path": msrvtt.pop("choice_path")}
+    lists = {"train_path": youcook.pop("train_list"), "val_path": youcook.pop("val_list")}
+    annotation = {key: youcook[key] for key in ("store", "trainval_annotation")}
+    highlights = standins.write_qvhighlights(folder / "qvhighlights")
+    del highlights["test_path"]  # without labels
+    return {
+        "how2": write_how2(folder / "how2"),
+        "msrvtt": msrvtt,
+        "msrvtt_choice": choice,
+        "youcook2": {"train_path": None, **youcook},
+        "youcook2_captions": {**lists, **annotation},
+        "crosstask": standins.write_crosstask(folder / "crosstask"),
+        "coin": standins.write_coin(folder / "coin"),
+        "didemo": standins.write_didemo(folder / "didemo"),
+        "msvd": standins.write_msvd(folder / "msvd"),
+        "activitynet": standins.write_activitynet(folder / "activitynet"),
+        "qvhighlights": highlights,
+        "hmdb51": standins.write_hmdb51(folder / "hmdb51"),
+    }
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the projects that come with mmvt, over stand-in data."""
+    folder = tmp_path_factory.mktemp("baselines")
+    shutil.copytree(ROOT / "projects", folder / "projects", ignore=shutil.ignore_patterns(".git*"))
+    fields = write_data(folder)
+    shipped = {path.stem for path in (folder / "projects/data").glob("*.yaml")}
+    assert shipped == set(fields)
+    for name, section in fields.items():
+        path = folder / "projects" / "data" / f"{name}.yaml"
+        section.pop("bert_name", None)
+        if "suffix" in path.read_text():
+            section["video_processor"] = {"suffix": ""}
+        replace(path, {"dataset": section})
+    for size, read in (("7k", 3), ("9k", 5)):
+        lines = Path(fields["msrvtt"]["train_path"]).read_text().splitlines()[: 1 + read]
+        short = standins.write_lines(folder / f"{size}.csv", lines)
+        task = folder / "projects/task" / f"vtt_{size}_videoclip.yaml"
+        replace(task, {"dataset": {"train_path": short}})
+    bert = write_bert(folder / "bert")
+    replace(folder / "projects/task/default.yaml", TINY, {"dataset": {"bert_name": bert}})
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _there(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(place)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def pretrained() -> Callable[[Path], None]:
+    """Return a function that expands the project of a family and pre-trains it, once."""
+    done: dict[Path, None] = {}
+
+    def pretrain(family: Path) -> None:
+        if family == OURS:
+            pretrain(VIDEOCLIP)
+            shutil.copytree("runs/retri/videoclip", "runs/task", dirs_exist_ok=True)
+        elif family not in done:
+            for task in load_project(Path(f"{family}.yaml")).tasks.values():
+                task.write()
+            run(family / "how2.yaml", FEWER)
+            done[family] = None
+
+    return pretrain
+
+
+def run(task: Path, *words: str) -> None:
+    """Train a task; a best checkpoint must be there afterwards."""
+    from fairseq import checkpoint_utils
+
+    # fairseq keeps the best score of a process, which trains several tasks here
+    vars(checkpoint_utils.save_checkpoint).pop("best", None)
+    assert train([str(task), *words]) == 0
+    assert (save_dir(Recipe.load(task, words)) / "checkpoint_best.pt").is_file()
+
+
+def evaluate(task: Path) -> dict[str, Any]:
+    """Evaluate a task with the checkpoint that it names; return its figures, all finite."""
+    assert predict([str(task)]) == 0
+    results = json.loads((save_dir(Recipe.load(task)) / "eval" / "results.json").read_text())
+    assert results["protocol"].pop("checkpoint") is not None
+    figures = list(numbers({key: results[key] for key in results if key != "protocol"}))
+    assert figures
+    assert all(map(math.isfinite, figures))
+    return results
+
+
+def numbers(value: Any) -> Iterator[float]:
+    """Yield every number in nested containers."""
+    if isinstance(value, dict | list):
+        for child in value.values() if isinstance(value, dict) else value:
+            yield from numbers(child)
+    elif type(value) in (int, float):
+        yield value
+
+
+def train_and_evaluate(family: Path, name: str) -> None:
+    run(family / f"{name}.yaml")
+    evaluate(family / f"test_{name}.yaml")
+
+
+@pytest.mark.parametrize(("family", "name"), QUICK, ids=str)
+def test_every_head_is_fine_tuned_and_evaluated(
+    family: Path, name: str, pretrained: Callable[[Path], None]
+):
+    pretrained(family)
+    train_and_evaluate(family, name)
+
+
+def test_frames_and_words_are_told_apart_by_heads_of_their_own(
+    pretrained: Callable[[Path], None],
+):
+    pretrained(VLM)
+    run(VLM / "how2.yaml", FEWER, "head=MFMMLMHead", "fairseq.checkpoint.save_dir=runs/mfmmlm")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("family", "name"), TRAINED, ids=str)
+def test_every_task_is_fine_tuned_and_evaluated(
+    family: Path, name: str, pretrained: Callable[[Path], None]
+):
+    pretrained(family)
+    train_and_evaluate(family, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("family", "name"), ZERO_SHOT, ids=str)
+def test_every_task_is_evaluated_zero_shot(
+    family: Path, name: str, pretrained: Callable[[Path], None]
+):
+    pretrained(family)
+    evaluate(family / f"{name}.yaml")
+
+
+def test_every_task_that_comes_with_mmvt_is_run_here():
+    tasks = {path.stem for path in all_projects() if path.parent == OURS}
+    trained = [name for _, name in (*QUICK, *TRAINED)]
+    pairs = {*trained, *(f"test_{name}" for name in trained), *(name for _, name in ZERO_SHOT)}
+    assert tasks == {*pairs, "how2", "videoclip"}
