@@ -210,12 +210,12 @@ def test_ours_of_actions_is_the_expectation_where_scores_are_equal(golden: Golde
 
 
 def test_what_has_no_figure_in_the_original_is_an_error_here(golden: Golden):
-    """NaN scores, an empty split, and a task of which no step is present."""
+    """NaN scores, an empty split, texts without a video, and a task of which no step is present."""
     for case in golden.json(FILE):
         if not is_sound(case) and (has_nan(case) or not is_partial(case)):
             errors = (
                 "NaN|a step to score|no step is present|without a prediction|does not have|"
-                "a split without|tests no clip"
+                "a split without|tests no clip|text_video must hold"
             )
             with pytest.raises(DataError, match=errors):
                 METRICS[case["metric"]](case)
