@@ -9,6 +9,7 @@ MMVTError
 ├── DataError            annotations, captions or ids are wrong or missing
 ├── MediaError           a video file cannot be read
 ├── CheckpointError      a checkpoint is unsafe, torn, or does not fit the model
+├── TrainingError        a training cannot go on
 └── LaunchError          a job cannot be started
 """
 
@@ -62,6 +63,10 @@ class MediaError(MMVTError):
 
 class CheckpointError(MMVTError):
     """A checkpoint is unsafe, torn, or does not fit the model."""
+
+
+class TrainingError(MMVTError):
+    """A training cannot go on: a loss is no number, or a worker is gone."""
 
 
 class LaunchError(MMVTError):

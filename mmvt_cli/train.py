@@ -12,6 +12,7 @@ from mmvt.config.compose import resolve
 from mmvt.config.merge import Layer, dropped
 from mmvt.config.yaml_file import UNKNOWN
 from mmvt.errors import ConfigError, require_package
+from mmvt.stopping import StopRequest
 from mmvt_cli._cli import LEVELS, choose_level, cli_errors
 
 EXAMPLES = """\
@@ -24,7 +25,10 @@ examples:
 
 @cli_errors
 def main(argv: list[str] | None = None) -> int:
-    """Train; return 0 when the last epoch or update is reached."""
+    """Train; return 0 when the last epoch or update is reached.
+
+    SIGTERM has the run saved at its next update, and the process ends with 143.
+    """
     parser = argparse.ArgumentParser(
         prog="mmvt train",
         description="Train one task YAML; a run that was begun is resumed.",
@@ -38,9 +42,10 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_intermixed_args(argv)
     choose_level(args.log_level)
     require_package("fairseq", "train")
-    from mmvt.fairseq.entry import train
+    with StopRequest().listening() as stop:
+        from mmvt.fairseq.entry import train  # takes seconds
 
-    train(args.task, args.overrides, trust_code=args.trust_code)
+        train(args.task, args.overrides, trust_code=args.trust_code, stop=stop)
     return 0
 
 

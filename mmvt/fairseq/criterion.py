@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from fairseq.logging import metrics
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
+from mmvt.fairseq.guard import LossGuard
 from mmvt.fairseq.task import FairseqMultimodalTask
 
 
@@ -26,11 +28,15 @@ class FairseqMultimodalCriterion(FairseqCriterion):
 
     Args:
         task: the task whose recipe names the loss.
+
+    Attributes:
+        guard: watches the losses of training, once there is a trainer.
     """
 
     def __init__(self, task: FairseqMultimodalTask) -> None:
         super().__init__(task)
         self.loss = task.recipe.loss()
+        self.guard: LossGuard | None = None
 
     @classmethod
     def build_criterion(
@@ -44,6 +50,8 @@ class FairseqMultimodalCriterion(FairseqCriterion):
     ) -> tuple[Tensor, int, dict[str, Any]]:
         """Return (loss, 1, what to log); ``sample`` is not changed."""
         loss, _ = self.task.task.compute(model, self.loss, sample)
+        if self.guard is not None and model.training:
+            self.guard.see(loss, sample["video_id"])
         examples = len(sample["video_id"])
         log = {"loss": loss.detach(), "sample_size": 1, "nsentences": examples, "ntokens": examples}
         return loss, 1, log
@@ -53,7 +61,8 @@ class FairseqMultimodalCriterion(FairseqCriterion):
         """Log the mean loss of all workers' batches."""
         total = sum(float(log["loss"]) for log in logging_outputs)
         count = sum(log["sample_size"] for log in logging_outputs)
-        metrics.log_scalar("loss", total / count if count else 0.0, count, round=4)
+        known = count > 0 and math.isfinite(total)  # one update that is left out spoils no mean
+        metrics.log_scalar("loss", total / count if known else 0.0, count * known, round=4)
 
     @staticmethod
     def logging_outputs_can_be_summed() -> bool:

@@ -19,32 +19,44 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.distributed import utils as distributed_utils
 from omegaconf import DictConfig, open_dict
 
+from mmvt.checkpoint import load_safely
 from mmvt.config.recipe import Recipe
 from mmvt.errors import CheckpointError
 
 # imported to register mmtask and the like; fairseq's --user-dir would do nothing by now
-from mmvt.fairseq import arguments, criterion, fused_adam, model, task  # noqa: F401
+from mmvt.fairseq import arguments, criterion, fused_adam, loop, model, task  # noqa: F401
 from mmvt.fairseq.observation import observed
-from mmvt.fairseq.trainer import MultimodalTrainer
+from mmvt.fairseq.saving import LAST, mend
+from mmvt.fairseq.workers import meeting
 from mmvt.redaction import redacted
+from mmvt.stopping import StopRequest
 
 logger = logging.getLogger(__name__)
 # these print the whole configuration and a line a step of their own plumbing
 _TALKATIVE = ("fairseq_cli.train", "fairseq.tasks.fairseq_task", "fairseq.data.iterators")
 
 
-def train(path: Path, overrides: Sequence[str] = (), *, trust_code: bool = False) -> None:
+def train(
+    path: Path,
+    overrides: Sequence[str] = (),
+    *,
+    trust_code: bool = False,
+    stop: StopRequest | None = None,
+) -> None:
     """Train the recipe of a task YAML until its last epoch or update; resume if it was begun.
 
     Args:
         path: the task YAML.
         overrides: ``key.sub=value`` arguments.
         trust_code: trust included files as well (see :mod:`mmvt.config.compose`).
+        stop: asks the training to save and end.
 
     Raises:
         ConfigError: with every problem of the YAML, before data or device is touched.
-        CheckpointError: the weights that it is to begin with are not there.
+        CheckpointError: the weights that it is to begin with are not there, unsafe, or do not fit.
+        TrainingError: a loss is not finite, or another worker is gone.
         MMVTError: data is missing or wrong.
+        SystemExit: with 143, when it was asked to stop and has saved.
     """
     overrides = [redacted(override) for override in overrides]  # checkpoints hold them
     recipe = Recipe.load(path, overrides, trust_code=trust_code)
@@ -54,11 +66,13 @@ def train(path: Path, overrides: Sequence[str] = (), *, trust_code: bool = False
     join_workers(cfg)
     for name in _TALKATIVE if logger.getEffectiveLevel() > logging.DEBUG else ():
         logging.getLogger(name).setLevel(logging.WARNING)
-    # fairseq's main constructs its trainer by this name
-    fairseq_cli.train.Trainer = MultimodalTrainer
+    loop.install(stop or StopRequest())
     try:
         with observed(cfg, recipe):
-            distributed_utils.call_main(cfg, fairseq_cli.train.main)
+            if cfg.distributed_training.distributed_rank == 0:  # the others wait at the meeting
+                _check_checkpoints(cfg)
+            with meeting(cfg):
+                distributed_utils.call_main(cfg, fairseq_cli.train.main)
     finally:
         stop_loading_ahead()
 
@@ -69,9 +83,9 @@ def _require_weights(cfg: DictConfig) -> None:
     fairseq would end in a traceback, or begin with others without a word.
     """
     options = cfg.checkpoint
-    begun = Path(options.save_dir, "checkpoint_last.pt").exists()
+    begun = any(Path(options.save_dir).glob("checkpoint*.pt"))
     named = {"finetune_from_model": None if begun else options.finetune_from_model}
-    if options.restore_file != "checkpoint_last.pt":
+    if options.restore_file != LAST:
         named["restore_file"] = options.restore_file
     for key, path in named.items():
         if path is not None and not Path(path).is_file():
@@ -79,6 +93,19 @@ def _require_weights(cfg: DictConfig) -> None:
                 f"fairseq.checkpoint.{key}: there is no checkpoint {path}; train the task that "
                 "makes it first, or unset the key to begin with the weights of the YAML"
             )
+
+
+def _check_checkpoints(cfg: DictConfig) -> None:
+    """See to it that what a run goes on from can be loaded, and is safe.
+
+    Raises:
+        CheckpointError: it is torn, and there is no other; or it would run code.
+    """
+    options = cfg.checkpoint
+    if options.restore_file == LAST:
+        mend(Path(options.save_dir))
+    else:
+        load_safely(Path(options.restore_file), mapped=True)
 
 
 def stop_loading_ahead() -> None:

@@ -12,7 +12,7 @@ from fairseq.models import BaseFairseqModel, register_model
 from omegaconf import DictConfig
 from torch import Tensor
 
-from mmvt.checkpoint import FAIRSEQ_PREFIX, State
+from mmvt.checkpoint import FAIRSEQ_PREFIX, State, check_fit
 from mmvt.fairseq.task import FairseqMultimodalTask
 from mmvt.models.convert_mmpt import from_mmpt, is_mmpt
 from mmvt.models.model import MultimodalModel
@@ -49,15 +49,19 @@ class FairseqMultimodalModel(BaseFairseqModel):
         """Make weights of another task, or of the original toolkit, those of this model.
 
         A head that they lack, or have in another shape, begins anew, and theirs is left out. All
-        else must fit, which fairseq checks.
+        else must fit.
 
         Args:
             state_dict: weights of a checkpoint; they are replaced.
             name: what stands before this model's keys.
+
+        Raises:
+            CheckpointError: with every key that is missing, unexpected, or of another shape.
         """
         prefix = f"{name}.{FAIRSEQ_PREFIX}" if name else FAIRSEQ_PREFIX
         weights = {key.removeprefix(prefix): value for key, value in state_dict.items()}
         fitted = fit_head(from_mmpt(weights) if is_mmpt(weights) else weights, self.mmmodel)
+        check_fit(self.mmmodel, fitted)
         state_dict.clear()
         state_dict.update({prefix + key: value for key, value in fitted.items()})
 

@@ -26,6 +26,12 @@ class MMTaskConfig(FairseqDataclass):
     recipe: str = field(default=MISSING, metadata={"help": "task YAML"})
     overrides: str = field(default="[]", metadata={"help": "JSON list of key.sub=value"})
     trust_code: bool = field(default=False, metadata={"help": "trust included files as well"})
+    most_bad_losses: int = field(
+        default=1, metadata={"help": "updates in a row with a loss that is not finite end the run"}
+    )
+    worker_timeout: float = field(
+        default=1800.0, metadata={"help": "seconds in which a worker must answer the others"}
+    )
     # persistent workers would keep the first epoch's copy of the dataset, and repeat its draws
     reuse_dataloader: bool = field(default=False, metadata={"help": "leave off"})
     persistent_workers: bool = field(default=False, metadata={"help": "leave off"})
@@ -33,7 +39,11 @@ class MMTaskConfig(FairseqDataclass):
 
 @register_task("mmtask", dataclass=MMTaskConfig)
 class FairseqMultimodalTask(FairseqTask):
-    """Builds datasets of a recipe and hands batches to its task."""
+    """Builds datasets of a recipe and hands batches to its task.
+
+    Attributes:
+        leaves_out_update: the update at work changes no weights.
+    """
 
     def __init__(self, cfg: DictConfig) -> None:
         super().__init__(cfg)
@@ -41,6 +51,7 @@ class FairseqMultimodalTask(FairseqTask):
             Path(cfg.recipe), json.loads(cfg.overrides), trust_code=cfg.trust_code
         )
         self.task = self.recipe.task()
+        self.leaves_out_update = False
 
     def load_dataset(self, split: str, *_: Any, **__: Any) -> None:
         """Load a split once; fairseq asks again every epoch."""
@@ -56,6 +67,13 @@ class FairseqMultimodalTask(FairseqTask):
         iterator: EpochBatchIterator = super().get_batch_iterator(*args, **kwargs)
         iterator.disable_shuffling = True
         return iterator
+
+    def optimizer_step(self, optimizer: Any, model: Any, update_num: int) -> None:
+        """Change the weights, unless the update is left out."""
+        if self.leaves_out_update:
+            self.leaves_out_update = False
+        else:
+            super().optimizer_step(optimizer, model, update_num)
 
     def max_positions(self) -> None:
         """Return None: layouts cut examples to size."""

@@ -71,7 +71,7 @@ def test_a_head_of_another_shape_is_left_out(recipe: Recipe, caplog: pytest.LogC
 def test_all_but_the_head_must_fit(recipe: Recipe, pretrained: MultimodalModel):
     weights = {f"mmmodel.{key}": value for key, value in pretrained.state_dict().items()}
     del weights["mmmodel.encoders.video.linear1.bias"]
-    with pytest.raises(RuntimeError, match=r"Missing key.*encoders\.video\.linear1\.bias"):
+    with pytest.raises(CheckpointError, match=r"missing: encoders\.video\.linear1\.bias$"):
         FairseqMultimodalModel(recipe.model()).load_state_dict(weights)
 
 
@@ -89,5 +89,5 @@ def test_weights_that_are_not_there_are_an_error_unless_the_run_goes_on(
         entry.train(recipe.path, [*options, "fairseq.checkpoint.restore_file=gone"])
     assert not (tmp_path / "run").exists()
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "checkpoint_last.pt").touch()
+    torch.save({"model": {}}, tmp_path / "run" / "checkpoint_last.pt")
     entry.train(recipe.path, [*options, named])

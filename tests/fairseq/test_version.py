@@ -16,6 +16,7 @@ import pytest
 from fairseq import checkpoint_utils, options
 from fairseq.data.iterators import BackgroundConsumer, EpochBatchIterator
 from fairseq.distributed import utils as distributed_utils
+from fairseq.file_io import PathManager
 from fairseq.tasks import FairseqTask
 from fairseq.trainer import Trainer
 
@@ -25,6 +26,19 @@ RELIED_ON: dict[Callable[..., object] | type, str] = {
     Trainer._set_seed: "231713ebb624ce42",
     Trainer.load_checkpoint: "128800d64185aede",
     fairseq_cli.train.main: "2a1b822cd8f53582",
+    fairseq_cli.train.train: "db4e58992bbcd65a",
+    fairseq_cli.train.validate_and_save: "55091327efc06093",
+    fairseq_cli.train.validate: "7a721818350f1d06",
+    checkpoint_utils.save_checkpoint: "61513534b9b33e6a",
+    PathManager.copy: "1d3c09d3f1965527",
+    Trainer.save_checkpoint: "46b39d54a4f75cc8",
+    Trainer.train_step: "8cbf0406b1fe5093",
+    Trainer.valid_step: "e53165a7b4786aad",
+    Trainer._aggregate_logging_outputs: "525e3237868e982b",
+    Trainer._fast_stat_sync_sum: "a0fbdc44331b7ac8",
+    Trainer.clip_grad_norm: "637d588c4d2cdcd5",
+    FairseqTask.optimizer_step: "883a909cb587861c",
+    distributed_utils.distributed_init: "766a47046fcaf6df",
     distributed_utils.call_main: "c2a32fa44fa277a6",
     distributed_utils.distributed_main: "2392721959252106",
     options.parse_args_and_arch: "535ef04316810361",
