@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -11,15 +12,14 @@ import torch
 from mmvt.config.compose import compose
 from mmvt.config.project import is_generated, load_project
 from mmvt.config.recipe import Recipe
+from mmvt.features.s3d.network import S3DNetwork
 from mmvt_cli.check import all_projects, build_tiny
+from tests.s3d_weights import named_weights, write_weights
+from tests.thin_bert import write_bert
 
 ROOT = Path(__file__).resolve().parents[1]
 LONGEST = 12  # lines of a baseline
-# what users of the original find under its own names
-FAMILIES = {
-    "retri/videoclip": "_videoclip",
-    "mtm/vlm": "",
-}
+FAMILIES = {"retri/videoclip": "_videoclip", "mtm/vlm": ""}  # and how their tasks end
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +49,7 @@ def test_a_task_is_built_and_run_at_tiny_size(name: str):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_project_runs_the_tasks_of_its_family(family: str):
     project = load_project(Path(f"projects/{family}.yaml"))
-    assert [name for (name,) in project.steps][0] == "how2.yaml"
+    assert project.steps[0] == ["how2.yaml"]
     ending = FAMILIES[family]
     for name, task in project.tasks.items():
         recipe = Recipe.from_layer(task.path, task.layer)
@@ -111,6 +111,26 @@ def test_pre_training_is_that_of_the_papers():
 def test_a_baseline_is_short(name: str):
     if name not in ("projects/task/default.yaml", "projects/task/videoclip.yaml"):
         assert len(Path(name).read_text().splitlines()) <= LONGEST
+
+
+def test_the_example_of_the_documentation_runs_as_it_stands_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """Anywhere, with no more than the files that it names."""
+    [example] = re.findall(
+        r"```python\n(import torch\n.*?)```",
+        Path("docs/coming-from-the-original.md").read_text(),
+        flags=re.DOTALL,
+    )
+    monkeypatch.chdir(tmp_path)
+    write_bert(tmp_path / "pretrained_models" / "bert-base-uncased")
+    write_weights(
+        tmp_path / "pretrained_models" / "s3d_howto100m.pth", named_weights(S3DNetwork(), seed=1)
+    )
+    exec(compile(example, "example", "exec"), {})
+    score = re.fullmatch(r"tensor\(\[(.+)\]\)\n", capsys.readouterr().out)
+    assert score is not None
+    assert math.isfinite(float(score[1]))
 
 
 def test_every_test_that_the_documentation_names_is_there():

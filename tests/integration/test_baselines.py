@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import BertConfig, BertForPreTraining
 
 from mmvt.config.merge import Layer, merge, to_yaml
 from mmvt.config.project import load_project
@@ -29,8 +28,10 @@ from mmvt_cli.check import all_projects
 from mmvt_cli.predict import main as predict
 from mmvt_cli.train import main as train
 from tests import standins
-from tests.corpus import DIM, write_tokenizer
+from tests.corpus import DIM
 from tests.launching import ROOT
+from tests.original_yaml import write_original
+from tests.thin_bert import write_bert
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -61,6 +62,11 @@ TINY = {
         "optimization": {"max_update": 2},
     },
 }
+SMALLER = [  # the same for a YAML of the original
+    *("dataset.max_len=56", f"encoders.video={{name: VideoTokenMLP, input_dim: {DIM}}}"),
+    *("fairseq.common.fp16=false", "fairseq.common.cpu=true", "fairseq.dataset.num_workers=0"),
+    "fairseq.optimization.max_update=2",
+]
 VIDEOS, CLIPS = 64, 6  # of HowTo100M; as many videos as a group of the papers takes, twice
 FEWER = "dataset.subsampling=4"  # samples of a video than in the papers
 
@@ -71,15 +77,6 @@ def replace(path: Path, *over: dict[str, Any]) -> None:
     for data in over:
         layer = merge(layer, Layer(data))
     path.write_text(to_yaml(layer.data))
-
-
-def write_bert(folder: Path) -> str:
-    """Write a BERT of 12 thin layers with random weights, as a pre-trained one lies on disk."""
-    write_tokenizer(folder, standins.WORDS)
-    config = BertConfig.from_pretrained(folder)
-    config.num_hidden_layers = 12  # as many as VLM isolates
-    BertForPreTraining(config).save_pretrained(folder)
-    return str(folder)
 
 
 def write_how2(folder: Path) -> dict[str, Any]:
@@ -148,7 +145,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         short = standins.write_lines(folder / f"{size}.csv", lines)
         task = folder / "projects/task" / f"vtt_{size}_videoclip.yaml"
         replace(task, {"dataset": {"train_path": short}})
-    bert = write_bert(folder / "bert")
+    bert = str(write_bert(folder / "bert"))
     replace(folder / "projects/task/default.yaml", TINY, {"dataset": {"bert_name": bert}})
     return folder
 
@@ -228,6 +225,17 @@ def test_frames_and_words_are_told_apart_by_heads_of_their_own(
 ):
     pretrained(VLM)
     run(VLM / "how2.yaml", FEWER, "head=MFMMLMHead", "fairseq.checkpoint.save_dir=runs/mfmmlm")
+
+
+def test_a_project_of_the_original_trains_as_it_is(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    write_original(tmp_path, data=str(place), bert=str(place / "bert"))
+    monkeypatch.chdir(tmp_path)
+    task = load_project(Path("projects/videoclip.yaml")).tasks["how2.yaml"]
+    task.write()
+    run(task.path, FEWER, *SMALLER)
+    assert Path("runs/retri/videoclip/checkpoint_best.pt").is_file()
 
 
 @pytest.mark.slow
