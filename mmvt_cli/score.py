@@ -108,7 +108,7 @@ def score(
     files = {"predictions": predictions, "annotations": annotations}
     if benchmark == "qvhighlights":
         arrays = submissions.qvhighlights_predictions(predictions, annotations)
-        results = dict(HighlightMetric(allow_missing=allow_missing)(arrays))
+        results = dict(HighlightMetric(ties="original", allow_missing=allow_missing)(arrays))
         results["official"] = official_names(results)
     elif benchmark == "nextqa":
         arrays = submissions.nextqa_predictions(predictions, annotations)

@@ -50,8 +50,8 @@ class HighlightMetric(Metric):
     Args:
         clip_seconds: length of a short clip.
         max_windows: predicted windows that count for mAP, the first ones.
-        ties: ``original`` = the first of clips with the highest score is the best one, or
-            ``expectation``: the mean over them.
+        ties: ``expectation`` = Hit@1 is the mean over clips with the highest score, or
+            ``original``: the first of them is the best one.
         allow_missing: count queries without a prediction as misses, instead of refusing.
     """
 
@@ -60,7 +60,7 @@ class HighlightMetric(Metric):
         *,
         clip_seconds: float = 2.0,
         max_windows: int = 10,
-        ties: Literal["original", "expectation"] = "original",
+        ties: Literal["expectation", "original"] = "expectation",
         allow_missing: bool = False,
     ) -> None:
         if clip_seconds <= 0 or max_windows < 1:
