@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -94,6 +95,19 @@ def test_a_recipe_is_that_of_the_papers(name: str, recipe: tuple[int, int, int])
     ) == recipe
     assert (optimization["lr"], optimization["adam_betas"]) == ([5e-5], "(0.9, 0.98)")
     assert (optimization["clip_norm"], optimization["total_num_update"]) == (2.0, 1_000_000)
+
+
+def test_data_is_read_as_for_the_papers():
+    def fields(name: str, part: str) -> dict[str, Any]:
+        plan = Recipe.load(Path("projects/task", name)).plans["dataset"].values[part]
+        return plan.values
+
+    assert fields("vtt.yaml", "meta_processor")["dup"] == 20
+    assert fields("crosstask.yaml", "meta_processor")["n_train"] == 30
+    for name, stride in (("coin.yaml", 8), ("crosstask.yaml", 16)):
+        windows = fields(name, "aligner")
+        assert (windows["sliding_window"], windows["sliding_window_size"]) == (stride, 32)
+        assert windows["max_video_len"] == 32
 
 
 def test_pre_training_is_that_of_the_papers():

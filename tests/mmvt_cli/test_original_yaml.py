@@ -9,6 +9,7 @@ import torch
 
 from mmvt.config.project import load_project
 from mmvt.config.recipe import Recipe
+from mmvt.fairseq import arguments, criterion, model, task  # noqa: F401  (registers mmtask …)
 from mmvt_cli.check import main as check
 from mmvt_cli.launch import main as launch
 from tests.original_yaml import PROJECTS, write_original
@@ -97,6 +98,14 @@ def test_a_task_is_fine_tuned_from_the_pre_training_and_then_evaluated(
     for recipe in (tuned, tested):
         assert recipe.plans["head"].cls.__name__ == head
         assert recipe.plans["trunk"].values.get("num_iso_layer") == iso
+
+
+def test_fp16_is_on_where_it_is_true_and_off_where_it_is_false():
+    tasks = tasks_of("videoclip")
+    for name, wanted in (("how2.yaml", True), ("vtt.yaml", False)):
+        section = tasks[name].fairseq
+        assert section["common"]["fp16"] is wanted
+        assert arguments.parse(section, name).fp16 is wanted
 
 
 def test_what_is_left_out_is_told_once_a_task(capsys: pytest.CaptureFixture[str]):

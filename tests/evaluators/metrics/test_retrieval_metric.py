@@ -51,6 +51,17 @@ def test_constant_scores_are_exactly_at_chance(size: int):
             assert results[direction]["R@5"] == pytest.approx(min(1, 5 / size))
 
 
+@pytest.mark.parametrize("place", [0, 4])
+def test_neither_ties_nor_a_nan_on_the_diagonal_change_the_number_of_queries(place: int):
+    scores = np.full((5, 5), 0.5)
+    results = RetrievalMetric()(predictions_of(scores))
+    assert results["protocol"]["captions"] == 5
+    assert (results["text_to_video"]["R@1"], results["text_to_video"]["median_rank"]) == (0.2, 3)
+    scores[place, place] = np.nan
+    with pytest.raises(DataError, match=f"1 scores are NaN: 't{place} with v{place}'"):
+        RetrievalMetric()(predictions_of(scores))
+
+
 def test_small_matrix_by_hand():
     # ranks of the captions 1, 2, 3; of the videos 2, 2, 1
     scores = [[3.0, 1, 2], [4, 3, 0], [9, 8, 7]]
