@@ -79,7 +79,7 @@ def build_metric(described: dict[str, Any]) -> Metric:
 
 def plain(data: Any) -> Any:
     """Return data as JSON gives it back; what JSON has no form for becomes text, secrets go."""
-    return json.loads(json.dumps(without_secrets(data), default=str))
+    return without_secrets(json.loads(json.dumps(data, default=str)))
 
 
 def _features(dataset: MultimodalDataset) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from fairseq import options
 
 from mmvt.errors import ConfigError, did_you_mean
+from mmvt.redaction import redacted
 
 FIXED = ["--task=mmtask", "--arch=mmarch", "--criterion=mmloss", "--required-batch-size-multiple=1"]
 EVALUATION = "common_eval"
@@ -122,6 +123,8 @@ def _refuse_code(section: Mapping[str, Any], parser: argparse.ArgumentParser) ->
             problems.append("fairseq: user_dir imports code; name the files under plugins:")
         elif key in evaluated and not _is_literal(_text(value)):
             problems.append(f"fairseq: {key} must be numbers, not {_text(value)!r}")
+        elif redacted(_text(value)) != _text(value):
+            problems.append(f"fairseq: {key} holds a secret, which checkpoints would keep")
     if problems:
         raise ConfigError(problems)
 
