@@ -78,10 +78,20 @@ class FeatureStore:
             StoreError: the store does not hold the video, or holds it damaged.
         """
         shard, position = self.place(video_id)
-        rows = self.shard(shard).finite_rows(position)
-        if self.manifest.grid == 1:
-            return rows
-        return rows.reshape(-1, self.manifest.grid**2, self.manifest.dim)
+        return self._steps(self.shard(shard).finite_rows(position))
+
+    def unchecked(self, video_id: str) -> Float[np.ndarray, "steps *grid dim"]:
+        """Return the features of a video, a view of the file, which may hold NaN.
+
+        Raises:
+            StoreError: the store does not hold the video.
+        """
+        shard, position = self.place(video_id)
+        return self._steps(self.shard(shard).rows[position])
+
+    def _steps(self, rows: Float[np.ndarray, "rows dim"]) -> Float[np.ndarray, "steps *grid dim"]:
+        grid = self.manifest.grid
+        return rows if grid == 1 else rows.reshape(-1, grid**2, self.manifest.dim)
 
     def times(self, video_id: str) -> Float64[np.ndarray, " steps"]:
         """Return the time of each step of a video, in seconds.

@@ -147,6 +147,39 @@ def test_t11_rows_that_became_nan_are_an_error_for_whoever_reads_them(store: Pat
         FeatureStore.open(store, verify="full")
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_t11_a_loader_refuses_drops_or_zeroes_what_is_not_finite_and_counts_it(
+    store: Path, split: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second, *others = FeatureStore.open(store).ids
+    path = store / "00000_data.npy"
+    rows = np.load(path)
+    before = rows.copy()
+    rows[0, 0], rows[0, 2] = np.nan, -np.inf
+    np.save(path, rows)
+    ids = [first, second, *others, first]
+    with pytest.raises(StoreError, match=f"{first}.* are not finite"):
+        dataset_of(store, ids, split=split)[0]
+
+    with pytest.raises(DataError, match=f"1 videos have no features, and 2 of .*: {first}"):
+        dataset_of(store, ids, "drop", split=split)
+    dropping = dataset_of(store, ids, "drop", split=split, allow_missing=True)
+    assert (len(dropping), dropping.missing) == (3, [first])
+    assert dropping[0]["video_id"] == second
+
+    zeroing = dataset_of(store, ids, "zero", split=split)
+    assert zeroing[0]["vfeats"].tolist() == [0, before[0, 1], 0]
+    assert torch.equal(zeroing[4]["vfeats"], zeroing[0]["vfeats"])
+    assert len(zeroing) == 5
+    whole = "are taken for 0 (video 1 of this kind)"
+    told = [line for line in caplog.messages if line.endswith(whole)]
+    assert len(told) == 1
+    assert "2 of" in told[0]
+    assert any(line.endswith("it is left out (video 1 of this kind)") for line in caplog.messages)
+    spans = StoreVideoProcessor(store=store, not_finite="zero").row_spans([second])
+    assert spans is None  # the gatherer takes rows as they are
+
+
 def test_t11_a_metric_raises_and_drops_no_row() -> None:
     names = np.array(["a", "b", "c"])
     vectors = np.eye(3, dtype=np.float32)
@@ -232,10 +265,12 @@ class FirstRow(Aligner):
         return {"vfeats": torch.from_numpy(video_features[0].astype(np.float32))}
 
 
-def dataset_of(store: Path, ids: list[str], **options: object) -> MultimodalDataset:
+def dataset_of(
+    store: Path, ids: list[str], not_finite: str = "error", **options: object
+) -> MultimodalDataset:
     return MultimodalDataset(
         meta_processor=Pairs(ids=ids),
-        video_processor=StoreVideoProcessor(store=store),
+        video_processor=StoreVideoProcessor(store=store, not_finite=not_finite),
         text_processor=OneCaption(),
         aligner=FirstRow(),
         **options,
