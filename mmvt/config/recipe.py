@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mmvt.losses.base import Loss
     from mmvt.models.base import Head
     from mmvt.models.model import MultimodalModel
+    from mmvt.models.speed import Speed
     from mmvt.tasks.task import Task
 
 logger = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ SECTIONS = (
     "task",
     "predictor",
     "metric",
+    "speed",
 )
 PASSED_THROUGH = ("fairseq", "plugins", "project_dir", "base_dir", "prepare", MARK)
 DEFAULT_OF_HEAD = ("trunk", "loss", "layout", "predictor", "metric")
@@ -53,7 +55,7 @@ class Recipe:
         path: the YAML.
         layer: its composition, interpolations unresolved (so secrets never reach a saved file).
         plans: a plan a slot: ``dataset``, ``trunk``, ``head``, ``loss``, ``task``, ``predictor``,
-            ``metric``; ``features`` where raw video can be used.
+            ``metric``; ``features`` where raw video can be used; ``speed`` where it is set.
         encoders: a plan a modality.
         fairseq: the ``fairseq`` section, resolved.
         notes: keys of the original toolkit that have no meaning here, and why.
@@ -108,6 +110,8 @@ class Recipe:
         plans["dataset"] = planner.section(MultimodalDataset, ("dataset",))
         if planner.mapping(("features",)):
             plans["features"] = planner.section(_extraction(), ("features",))
+        if planner.mapping(("speed",)):
+            plans["speed"] = planner.section(_speed(), ("speed",))
         plans |= {slot: planner.slot(slot, (slot,)) for slot in ("predictor", "metric")}
         encoders = {
             name: planner.slot("encoder", ("encoders", name))
@@ -156,6 +160,18 @@ class Recipe:
         encoders = {name: plan.build(**width) for name, plan in self.encoders.items()}
         return MultimodalModel(encoders, trunk, self.plans["head"].build(**width))
 
+    def model_in_training(self) -> MultimodalModel:
+        """Return the model with its initial weights, run as the YAML says for training.
+
+        Raises:
+            ConfigError: it cannot be run so.
+        """
+        model = self.model()
+        if "speed" in self.plans:
+            speed: Speed = self.plans["speed"].build()
+            speed.apply(model)
+        return model
+
     def extraction(self) -> Extraction:
         """Return what turns video files into features.
 
@@ -202,6 +218,12 @@ def _extraction() -> type[Extraction]:
     from mmvt.features.extraction import Extraction
 
     return Extraction
+
+
+def _speed() -> type[Speed]:
+    from mmvt.models.speed import Speed
+
+    return Speed
 
 
 def _load_plugins(layer: Layer) -> tuple[Plugins, list[str]]:

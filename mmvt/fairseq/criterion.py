@@ -54,15 +54,19 @@ class FairseqMultimodalCriterion(FairseqCriterion):
             self.guard.see(loss, sample["video_id"])
         examples = len(sample["video_id"])
         log = {"loss": loss.detach(), "sample_size": 1, "nsentences": examples, "ntokens": examples}
+        # several may be drawn of each example
+        log["clips"] = sample["caps"].shape[:-1].numel()
         return loss, 1, log
 
     @classmethod
     def reduce_metrics(cls, logging_outputs: list[dict[str, Any]]) -> None:
-        """Log the mean loss of all workers' batches."""
+        """Log the mean loss of all workers' batches, and how many clips they make a second."""
         total = sum(float(log["loss"]) for log in logging_outputs)
         count = sum(log["sample_size"] for log in logging_outputs)
         known = count > 0 and math.isfinite(total)  # one update that is left out spoils no mean
         metrics.log_scalar("loss", total / count if known else 0.0, count * known, round=4)
+        clips = sum(int(log["clips"]) for log in logging_outputs)
+        metrics.log_speed("clips_per_second", clips, priority=95, round=1)
 
     @staticmethod
     def logging_outputs_can_be_summed() -> bool:

@@ -43,7 +43,7 @@ class FairseqMultimodalModel(BaseFairseqModel):
     @classmethod
     def build_model(cls, args: DictConfig, task: FairseqMultimodalTask) -> FairseqMultimodalModel:
         """Return the model of the task's recipe."""
-        return cls(task.recipe.model())
+        return cls(task.recipe.model_in_training())
 
     def upgrade_state_dict_named(self, state_dict: State, name: str) -> None:
         """Make weights of another task, or of the original toolkit, those of this model.

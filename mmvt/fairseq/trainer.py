@@ -26,6 +26,7 @@ from mmvt.errors import CheckpointError
 from mmvt.fairseq.dataset import shares
 from mmvt.fairseq.guard import LossGuard
 from mmvt.fairseq.saving import write_checkpoint
+from mmvt.fairseq.throughput import TimedBatchIterator
 from mmvt.stopping import StopRequest
 from mmvt.tasks.task import Epoch
 
@@ -166,7 +167,7 @@ class MultimodalTrainer(Trainer):
         self.task.load_dataset(self.cfg.dataset.train_subset)
         if not 0 < self.cfg.optimization.max_epoch < epoch:  # fairseq asks once too often
             self._make_batches(epoch)
-        return super().get_train_iterator(epoch, *args, **kwargs)
+        return TimedBatchIterator.of(super().get_train_iterator(epoch, *args, **kwargs))
 
     def _make_batches(self, epoch: int) -> None:
         options, workers = self.cfg.dataset, self.data_parallel_world_size
