@@ -86,20 +86,19 @@ def did_you_mean(word: str, choices: Iterable[str], quote: str = "") -> str:
     return f"; did you mean {quote}{near}{quote}?" if near else ""
 
 
-def require_package(module: str, setup: str) -> None:
+def require_package(module: str, setup: str = "") -> None:
     """Raise unless ``module`` can be imported.
 
     Args:
         module: import name, such as ``fairseq``.
-        setup: the group of ``python -m mmvt_cli.setup`` that installs it.
+        setup: the group of ``python -m mmvt_cli.setup`` that installs it; none if all need it.
 
     Raises:
         MissingPackageError: naming the command that installs the module.
     """
     if importlib.util.find_spec(module) is None:
-        raise MissingPackageError(
-            f"the package {module!r} is not installed; run: python -m mmvt_cli.setup {setup}"
-        )
+        command = f"python -m mmvt_cli.setup {setup}".rstrip()
+        raise MissingPackageError(f"the package {module!r} is not installed; run: {command}")
 
 
 def position(problem: str) -> tuple[str, int]:

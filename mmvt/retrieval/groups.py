@@ -81,7 +81,7 @@ def nearest(
     """
     if num_centroids is None or len(vectors) < num_centroids:
         return _nearest_of_all(vectors, centres, count)
-    require_package("faiss", "retrieval")
+    require_package("faiss")
     import faiss
 
     array = vectors.cpu().numpy()
