@@ -23,6 +23,7 @@ from mmvt.config.merge import Layer, merge, to_yaml
 from mmvt.config.project import load_project
 from mmvt.config.recipe import Recipe
 from mmvt.config.yaml_file import read_yaml
+from mmvt.datasets.store import FeatureStore
 from mmvt.evaluators.evaluator import save_dir
 from mmvt_cli.check import all_projects
 from mmvt_cli.predict import main as predict
@@ -179,23 +180,35 @@ def pretrained() -> Callable[[Path], None]:
 
 def run(task: Path, *words: str) -> None:
     """Train a task; a best checkpoint must be there afterwards."""
-    from fairseq import checkpoint_utils
-
-    # fairseq keeps the best score of a process, which trains several tasks here
-    vars(checkpoint_utils.save_checkpoint).pop("best", None)
-    assert train([str(task), *words]) == 0
+    try:
+        assert train([str(task), *words]) == 0
+    finally:
+        forget_run()
     assert (save_dir(Recipe.load(task, words)) / "checkpoint_best.pt").is_file()
 
 
-def evaluate(task: Path) -> dict[str, Any]:
-    """Evaluate a task with the checkpoint that it names; return its figures, all finite."""
-    assert predict([str(task)]) == 0
-    results = json.loads((save_dir(Recipe.load(task)) / "eval" / "results.json").read_text())
-    assert results["protocol"].pop("checkpoint") is not None
-    figures = list(numbers({key: results[key] for key in results if key != "protocol"}))
-    assert figures
-    assert all(map(math.isfinite, figures))
-    return results
+def forget_run() -> None:
+    """Forget what fairseq keeps for a process, which trains several tasks here."""
+    from fairseq import checkpoint_utils
+    from fairseq.logging import progress_bar
+
+    vars(checkpoint_utils.save_checkpoint).pop("best", None)  # the best score
+    for writer in progress_bar._tensorboard_writers.values():
+        writer.close()
+    progress_bar._tensorboard_writers.clear()
+
+
+def evaluate(task: Path, *words: str, checkpoint: str | None = None) -> None:
+    """Evaluate a task, with the checkpoint that it names; all figures must be finite."""
+    options = [] if checkpoint is None else ["--checkpoint", checkpoint]
+    assert predict([str(task), *words, *options]) == 0
+    results = save_dir(Recipe.load(task)) / (f"eval{'_initial' if checkpoint else ''}/results.json")
+    figures = json.loads(results.read_text())
+    used = figures.pop("protocol")["checkpoint"]
+    assert (used == "none: initial weights") == (checkpoint == "none")
+    found = list(numbers(figures))
+    assert found
+    assert all(map(math.isfinite, found))
 
 
 def numbers(value: Any) -> Iterator[float]:
@@ -227,15 +240,45 @@ def test_frames_and_words_are_told_apart_by_heads_of_their_own(
     run(VLM / "how2.yaml", FEWER, "head=MFMMLMHead", "fairseq.checkpoint.save_dir=runs/mfmmlm")
 
 
-def test_a_project_of_the_original_trains_as_it_is(
-    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture(scope="module")
+def theirs(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with projects of the original, over one file of features a video."""
+    for name in ("msrvtt", "youcook2", "crosstask", "coin", "didemo"):
+        store = FeatureStore.open(place / name / "features")
+        (place / name / "npy").mkdir()
+        for video in store.ids:
+            np.save(place / name / "npy" / f"{Path(video).name}.npy", store[video])
+    clips = json.loads((place / "youcook2/youcookii_annotations_trainval.json").read_text())
+    pickled = [
+        {"id": f"{video}_{clip['id']}", "caption": clip["sentence"]}
+        for video, own in clips["database"].items()
+        for clip in own["annotations"]
+        if own["subset"] == "training"
+    ]
+    (place / "youcook2" / "train.pkl").write_bytes(pickle.dumps(pickled))
+    folder = tmp_path_factory.mktemp("theirs")
+    write_original(folder, data=str(place), bert=str(place / "bert"))
+    return folder
+
+
+def test_a_project_of_the_original_trains_as_it_is(theirs: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(theirs)
+    tasks = load_project(Path("projects/videoclip.yaml")).tasks
+    for name in ("how2.yaml", "vtt.yaml"):
+        tasks[name].write()
+        run(tasks[name].path, *SMALLER, *([FEWER] if name == "how2.yaml" else []))
+
+
+@pytest.mark.parametrize("name", ["videoclip", "vlm"])
+def test_every_test_of_the_original_is_run_as_it_is(
+    name: str, theirs: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    write_original(tmp_path, data=str(place), bert=str(place / "bert"))
-    monkeypatch.chdir(tmp_path)
-    task = load_project(Path("projects/videoclip.yaml")).tasks["how2.yaml"]
-    task.write()
-    run(task.path, FEWER, *SMALLER)
-    assert Path("runs/retri/videoclip/checkpoint_best.pt").is_file()
+    monkeypatch.chdir(theirs)
+    for task in load_project(Path(f"projects/{name}.yaml")).tasks.values():
+        if task.name.startswith("test_"):
+            task.write()
+            fewer = ["dataset.n_train=3"] if "crosstask" in task.name else []
+            evaluate(task.path, *SMALLER, *fewer, checkpoint="none")
 
 
 @pytest.mark.slow

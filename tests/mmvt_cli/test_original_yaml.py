@@ -7,12 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from mmvt.config.original import LOSSES, MODELS, PLUGINS
 from mmvt.config.project import load_project
 from mmvt.config.recipe import Recipe
-from mmvt.fairseq import arguments, criterion, model, task  # noqa: F401  (registers mmtask …)
+from mmvt.fairseq import arguments, entry  # noqa: F401  (entry registers mmtask …)
+from mmvt.losses.base import Loss
+from mmvt.plugins import Plugins
 from mmvt_cli.check import main as check
 from mmvt_cli.launch import main as launch
 from tests.original_yaml import PROJECTS, write_original
+
+COIN, STEPS = "COINActionSegmentationAligner", "CrossTaskAligner"
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +39,65 @@ def test_every_task_is_built_and_run_at_tiny_size(name: str, capsys: pytest.Capt
     printed = capsys.readouterr().out.splitlines()
     tasks = load_project(Path(f"projects/{name}.yaml")).tasks
     assert printed == [f"ok      projects/{name}.yaml: {task}" for task in tasks]
+
+
+EACH = """\
+project_dir: each
+base_dir: task
+task_group:
+  pretrain:
+    task_list: [how2.yaml]
+    task: {task}
+    dataset: {{aligner: {aligner}, max_video_len: 32, max_len: 96, sliding_window: 8,
+      sliding_window_size: 32, subsampling: {subsampling}}}
+    fairseq: {{dataset: {{batch_size: {batch}}}}}
+    model: {{model_cls: {model}, num_hidden_video_layers: 6}}
+    loss: {{loss_cls: {loss}}}
+"""
+TRAINED = [
+    *[("MMFusionSeparate", name, "MMContraLoss") for name in PLUGINS["dataset", "aligner"]],
+    ("MMFusionShare", "DSAligner", "T2VContraLoss"),
+    ("MMFusionJoint", "DSAligner", "V2TContraLoss"),
+    ("MMFusionMFMMLM", "MFMMLMAligner", "MFMMLM"),
+    ("MMFusionMTM", "MFMMLMAligner", "MTM"),
+    ("MMFusionNLG", "DSNLGAligner", "NLGLoss"),
+    *[(f"MMFusion{trunk}ActionSegmentation", COIN, "CrossEntropy") for trunk in ("", "Separate")],
+    *[(f"MMFusion{trunk}ActionLocalization", STEPS, "BCE") for trunk in ("", "Separate", "Share")],
+]
+WITH_LABELS = (COIN, STEPS, "MSRVTTQAAligner", "DiDeMoAligner", "DSNLGAligner")  # not with pairs
+
+
+@pytest.mark.parametrize(
+    ("model", "aligner", "loss"),
+    [row for row in TRAINED if not (row[0] == "MMFusionSeparate" and row[1] in WITH_LABELS)],
+)
+def test_every_model_and_every_aligner_is_built_and_run(
+    model: str, aligner: str, loss: str, capsys: pytest.CaptureFixture[str]
+):
+    windows, task = aligner in (COIN, STEPS), "Task"
+    if aligner == "MFMMLMAligner":
+        task = "VLMTask"
+    text = EACH.format(
+        model=model,
+        aligner=aligner,
+        loss=loss,
+        task="MILNCETask" if aligner == "How2MILNCEAligner" else task,
+        batch=1 if windows else 4,
+        subsampling=2 if task == "VLMTask" else 1,
+    )
+    if aligner == "How2MILNCEAligner":  # its loss had no name in a YAML
+        text = text.replace("{loss_cls: MMContraLoss}", "MILNCE")
+    Path("projects/each.yaml").write_text(text)
+    assert check(["projects/each.yaml"]) == 0, capsys.readouterr().err
+
+
+def test_no_model_is_left_out():
+    assert {model for model, _, _ in TRAINED} == set(MODELS)
+
+
+@pytest.mark.parametrize("name", LOSSES.values())
+def test_every_loss_is_built(name: str):
+    assert isinstance(Plugins().get("loss", name)(), Loss)
 
 
 @pytest.mark.parametrize("name", PROJECTS)
