@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +37,23 @@ class LeakingTask(Task):
 '''
 
 
-def start(folder: Path, *words: str, **environment: str) -> subprocess.Popen[str]:
-    """Start the launcher in a process of its own, on the CPU."""
+@contextmanager
+def launched(folder: Path, *words: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """Start the launcher in a process of its own, on the CPU; what is left of it is ended."""
     variables = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
     variables |= {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "300"}
-    return subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, str(ROOT / "locallaunch.py"), *words],
         cwd=folder,
         env=variables,
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +63,7 @@ def harmful(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     project = write_project(folder, write_corpus(folder / "corpus", videos=6))
     project.with_name("spy.py").write_text(SPY)
     project.write_text(project.read_text() + "plugins: [spy.py]\ntask: LeakingTask\n")
-    process = start(
+    with launched(
         folder,
         "projects/tiny.yaml",
         "--jobtype=local_single",
@@ -66,8 +73,8 @@ def harmful(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         "fairseq.optimization.max_update=2",
         f"prepare=make {TOKEN}",
         HF_TOKEN=TOKEN,
-    )
-    printed, _ = process.communicate(timeout=290)
+    ) as process:
+        printed, _ = process.communicate(timeout=290)
     assert process.returncode == 0, printed
     return folder, printed
 
@@ -115,29 +122,29 @@ def test_t47_without_wandb_a_training_says_so_and_draws_its_curves(harmful: tupl
 def test_t30_a_preempted_job_of_a_cluster_goes_on_where_it_was(tmp_path: Path):
     """The cluster is submitit's of this machine; signal, training and queue are real."""
     write_project(tmp_path, write_corpus(tmp_path / "corpus", videos=6))
-    process = start(
+    run = tmp_path / "runs" / "tiny" / "tiny"
+    with launched(
         tmp_path,
         "projects/tiny.yaml",
         "--jobtype=slurm_single",
         "--cluster=local",
-        "fairseq.optimization.max_update=60",
+        "fairseq.optimization.max_update=40",
         "fairseq.checkpoint.save_interval_updates=1",
         "fairseq.checkpoint.save_interval=1000",
         "fairseq.checkpoint.keep_interval_updates=1",
-    )
-    run = tmp_path / "runs" / "tiny" / "tiny"
-    while not list(run.glob("checkpoint_*.pt")):
-        assert process.poll() is None, process.stdout and process.stdout.read()
-        time.sleep(0.05)
-    (log,) = (tmp_path / "runs" / "slurm").glob("*/*_log.out")
-    os.kill(_child_of(int(log.parent.name)), signal.SIGUSR2)
-    printed, _ = process.communicate(timeout=290)
+    ) as process:
+        while not list(run.glob("checkpoint_*.pt")):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        (log,) = (tmp_path / "runs" / "slurm").glob("*/*_log.out")
+        os.kill(_child_of(int(log.parent.name)), signal.SIGUSR2)
+        printed, _ = process.communicate(timeout=290)
     errors = log.with_suffix(".err").read_text()
     assert process.returncode == 0, printed + errors
     updates = [int(number) for number in re.findall(r'"num_updates": "(\d+)"', errors)]
-    assert updates[-1] == 60
+    assert updates[-1] == 40
     first, second = json.loads((run / "run.json").read_text())["starts"]
-    assert second["outcome"] == "finished"
+    assert (first["outcome"], second["outcome"]) == ("stopped", "finished")
     assert first["process"] != second["process"]
     # nothing is trained again but what came after the last checkpoint
     assert "Loaded checkpoint" in errors

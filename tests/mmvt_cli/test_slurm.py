@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -49,19 +51,18 @@ def options(**given: object) -> ClusterOptions:
     return ClusterOptions(**given)  # type: ignore[arg-type]
 
 
-def start(folder: Path, steps: object, nodes: int = 1) -> subprocess.Popen[str]:
-    """Start to hand over steps of words to jobs of this machine, in a process of its own."""
+@contextmanager
+def handed_over(folder: Path, steps: object, nodes: int = 1) -> Iterator[subprocess.Popen[str]]:
+    """Hand over steps of words to jobs of this machine, in a process of its own."""
     words = [sys.executable, "-c", SUBMIT, json.dumps(steps), "1", str(nodes)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
+    with subprocess.Popen(
         words, cwd=folder, env=environment, text=True, stdout=-1, stderr=subprocess.STDOUT
-    )
-
-
-def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    while not path.exists():
-        assert process.poll() is None, process.stdout and process.stdout.read()
-        time.sleep(0.05)
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
 
 
 class TestWords:
@@ -132,8 +133,8 @@ class TestLocalJobs:
             [["-c", "raise SystemExit(7)"]],
             [["-c", NOTES, "never"]],
         ]
-        process = start(tmp_path, steps)
-        printed, _ = process.communicate(timeout=280)
+        with handed_over(tmp_path, steps) as process:
+            printed, _ = process.communicate(timeout=280)
         assert (tmp_path / "notes").read_text().splitlines() == ["a $(x)", "a $(x)", "b"]
         assert process.returncode == 1
         (log,) = re.findall(r"error: job \d+ failed; see (.*)", printed)
@@ -141,12 +142,14 @@ class TestLocalJobs:
         assert len(re.findall(r"^job \d+: -c ", printed, re.MULTILINE)) == 4
 
     def test_a_preempted_job_saves_and_is_queued_again(self, tmp_path: Path):
-        process = start(tmp_path, [[["-c", RESUMES]]])
-        wait_for(tmp_path / "ready", process)
-        (log,) = (tmp_path / "runs" / "slurm").glob("*/*_log.out")
-        # the controller of the job; a cluster signals the node
-        os.kill(_node_of(int(log.parent.name)), signal.SIGUSR2)
-        process.communicate(timeout=280)
+        with handed_over(tmp_path, [[["-c", RESUMES]]]) as process:
+            while not (tmp_path / "ready").exists():
+                assert process.poll() is None, process.communicate()
+                time.sleep(0.05)
+            (log,) = (tmp_path / "runs" / "slurm").glob("*/*_log.out")
+            # named after the controller of the job; a cluster signals the node
+            os.kill(_node_of(int(log.parent.name)), signal.SIGUSR2)
+            process.communicate(timeout=280)
         assert process.returncode == 0
         assert (tmp_path / "resumed").exists()
         assert log.read_text().count("Starting with JobEnvironment") == 2
@@ -161,8 +164,8 @@ class TestLocalJobs:
             "open(f'rank{d.get_rank()}', 'w').write(f'{d.get_world_size()} {int(total)}')\n"
             "d.destroy_process_group()\n"
         )
-        process = start(tmp_path, [[[str(script)]]], nodes=2)
-        printed, _ = process.communicate(timeout=280)
+        with handed_over(tmp_path, [[[str(script)]]], nodes=2) as process:
+            printed, _ = process.communicate(timeout=280)
         assert process.returncode == 0, printed
         assert [(tmp_path / f"rank{rank}").read_text() for rank in (0, 1)] == ["2 3", "2 3"]
 
