@@ -28,7 +28,7 @@ from mmvt.files import sha256_file
 from mmvt.models.base import Encoder, consumed_ports
 from mmvt.models.convert_mmpt import from_mmpt, is_mmpt
 from mmvt.models.model import MultimodalModel
-from mmvt.processors.layout import VideoTextLayout
+from mmvt.processors.layout import VideoTextLayout, video_sequence
 from mmvt.processors.text.tokenizer import load_tokenizer
 
 logger = logging.getLogger(__name__)
@@ -140,7 +140,10 @@ class LoadedModel:
         caps, cmasks = (row[:3] for row in self.layout.text_sequence([]))
         vectors = []
         for first in range(0, len(features), _BATCH):
-            pairs = [self.layout.video_sequence(rows) for rows in features[first : first + _BATCH]]
+            pairs = [
+                video_sequence(rows, self.layout.max_video_len)
+                for rows in features[first : first + _BATCH]
+            ]
             vfeats, vmasks = (torch.stack(part) for part in zip(*pairs, strict=True))
             batch = {"vfeats": vfeats, "vmasks": vmasks}
             batch |= {"caps": caps.expand(len(pairs), -1), "cmasks": cmasks.expand(len(pairs), -1)}

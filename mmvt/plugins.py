@@ -92,6 +92,7 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
         {
             "VideoTextLayout": "mmvt.processors.layout",
             "CaptionLayout": "mmvt.processors.layout",
+            "PromptLayout": "mmvt.processors.prompts",
         },
     ),
     "masker": (
@@ -120,6 +121,7 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
         "mmvt.models.base:Encoder",
         {
             "VideoTokenMLP": "mmvt.models.encoders",
+            "ExpertEncoder": "mmvt.models.experts",
             "ClassNameEncoder": "mmvt.models.bridge",
         },
     ),
@@ -129,6 +131,8 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
             "SeparateTrunk": "mmvt.models.bert",
             "SharedTrunk": "mmvt.models.joint",
             "JointTrunk": "mmvt.models.joint",
+            "T5Trunk": "mmvt.models.t5",
+            "CausalLMTrunk": "mmvt.models.causal_lm",
             "SentenceTrunk": "mmvt.models.bridge",
         },
     ),

@@ -2,7 +2,8 @@
 
 A plan is a class and the values of its constructor. Values come from the plugin's own mapping
 (long form), else from a shared section (short form), else from a default; those that only exist
-later (``split``, ``seed``, ``hidden_size``) come from the context given to :meth:`Plan.build`.
+later (``split``, ``seed``, ``hidden_size``, ``transform``) come from the context given to
+:meth:`Plan.build`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from mmvt.config.yaml_file import UNKNOWN
 from mmvt.errors import PluginError, did_you_mean, nearest
 from mmvt.plugins import Plugins
 
-CONTEXT = ("split", "seed", "hidden_size")
+CONTEXT = ("split", "seed", "hidden_size", "transform")
 
 
 @dataclass

@@ -158,7 +158,8 @@ class Recipe:
         trunk = self.plans["trunk"].build()
         width = {"hidden_size": trunk.hidden_size}
         encoders = {name: plan.build(**width) for name, plan in self.encoders.items()}
-        return MultimodalModel(encoders, trunk, self.plans["head"].build(**width))
+        head = self.plans["head"].build(**width, transform=not trunk.tells_words)
+        return MultimodalModel(encoders, trunk, head)
 
     def model_in_training(self) -> MultimodalModel:
         """Return the model with its initial weights, run as the YAML says for training.

@@ -50,12 +50,15 @@ class Trunk(Part):
             text on the video, so that each has one vector whatever it is compared with.
         is_causal: no word sees a later one, so that text can be generated word by word.
         produces_when_causal: what it returns beside ``produces`` once it is causal.
+        tells_words: its states are compared with ``word_embeddings`` as they are; others need the
+            transform of a head.
         packed: whether padding is left out of the computation, in training; None = on a CPU.
     """
 
     hidden_size: int
     encodes_apart: bool = True
     is_causal: bool = False
+    tells_words: bool = False
     packed: bool | None = False
     produces_when_causal: ClassVar[tuple[str, ...]] = ()
 
@@ -88,3 +91,10 @@ class Head(Part):
 
     defaults: ClassVar[Mapping[str, str]] = {}
     needs_causal: ClassVar[bool] = False
+
+    def check_trunk(self, trunk: Trunk) -> None:
+        """Raise unless the head goes with a trunk whose ports it takes.
+
+        Raises:
+            ConfigError: it does not.
+        """

@@ -8,8 +8,7 @@ that tells one; :func:`next_token_of` makes one of a model whose trunk takes the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Int
@@ -21,48 +20,14 @@ from typing_extensions import override
 from mmvt.errors import ConfigError
 from mmvt.models.base import Part, consumed_ports
 from mmvt.models.beam_search import original_beam_search
+from mmvt.models.decoding import Decoding
 from mmvt.models.heads.language import LanguageHead
 from mmvt.models.model import MultimodalModel
+from mmvt.models.writing import WritingTrunk
 
 # (rows, length) token ids to (rows, words) logits of the token that comes next. There are as many
 # rows as examples, or a multiple: the beams of the first example come first.
 NextToken = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Decoding:
-    """How text is searched for.
-
-    Lengths count the tokens of the prompt, too.
-
-    Attributes:
-        num_beams: texts that are followed at once; 1 = greedily, the likeliest token each time.
-        max_decode_length: longest text, in tokens.
-        min_length: shortest text, in tokens; no end is allowed before.
-        length_penalty: a text counts the sum of its log-probabilities by its length to this power.
-        no_repeat_ngram_size: sequences of so many tokens occur once; 0 = as often as they like.
-        rule: ``transformers`` counts the length of a text as transformers does (without prompt,
-            with end); ``original`` counts and stops like the code of VLM (with prompt, without
-            end), to reproduce its captions.
-    """
-
-    num_beams: int = 5
-    max_decode_length: int = 24
-    min_length: int = 0
-    length_penalty: float = 1.0
-    no_repeat_ngram_size: int = 0
-    rule: Literal["transformers", "original"] = "transformers"
-
-    def __post_init__(self) -> None:
-        for name, least in (
-            ("num_beams", 1),
-            ("max_decode_length", 1),
-            ("min_length", 0),
-            ("no_repeat_ngram_size", 0),
-        ):
-            value: int = vars(self)[name]
-            if value < least:
-                raise ConfigError(f"{name} is {value}, but must be at least {least}")
 
 
 @torch.no_grad()
@@ -98,6 +63,37 @@ def generate(
     return search(next_token_of(model, batch), prompt, max_length, decoding, end=end, pad=pad)
 
 
+@torch.no_grad()
+def write(
+    model: MultimodalModel,
+    batch: Mapping[str, Tensor],
+    decoding: Decoding,
+    *,
+    end: int,
+    pad: int,
+) -> Int[Tensor, "batch length"]:
+    """Return what a language model writes behind videos and prompts, up to an end token; padded.
+
+    Args:
+        model: its trunk is a :class:`~mmvt.models.writing.WritingTrunk`.
+        batch: wire keys; ``caps`` are the prompts.
+        decoding: how to search; lengths count what is written.
+        end: the token that ends a text.
+        pad: the token behind an end.
+
+    Raises:
+        ConfigError: the trunk is no language model.
+    """
+    trunk = model.trunk
+    if not isinstance(trunk, WritingTrunk):
+        raise ConfigError(f"{type(trunk).__name__} is no language model")
+    values = _encoded(model, batch)
+    ports = _inputs(trunk, values | {"text_label": batch["caps"]})
+    del ports["text_label"]
+    ids = trunk.write(decoding, end=end, pad=pad, **ports)
+    return _end_once(ids, 0, end, pad)
+
+
 def next_token_of(model: MultimodalModel, batch: Mapping[str, Tensor]) -> NextToken:
     """Return what tells the next token of texts about the videos of a batch.
 
@@ -110,10 +106,8 @@ def next_token_of(model: MultimodalModel, batch: Mapping[str, Tensor]) -> NextTo
     if not isinstance(head, LanguageHead):
         raise ConfigError(f"text is written by a LanguageHead, but not by {type(head).__name__}")
     # a mask of the whole sequence does not fit one that grows; the trunk makes its own
-    values = {name: value for name, value in batch.items() if name != "attention_mask"}
-    for encoder in model.encoders.values():
-        values |= encoder(**_inputs(encoder, values))
-    fixed = _inputs(model.trunk, values)
+    seen = {name: value for name, value in batch.items() if name != "attention_mask"}
+    fixed = _inputs(model.trunk, _encoded(model, seen))
 
     def next_token(ids: Tensor) -> Tensor:
         beams = len(ids) // len(batch["caps"])
@@ -221,6 +215,13 @@ def _end_once(
     ended[:, :prompt_length] = False
     behind = ended.cumsum(1) - ended.long() > 0
     return ids.masked_fill(behind, pad)[:, : int((~behind).sum(1).max())]
+
+
+def _encoded(model: MultimodalModel, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    values = dict(batch)
+    for encoder in model.encoders.values():
+        values |= encoder(**_inputs(encoder, values))
+    return values
 
 
 def _inputs(part: Part | nn.Module, values: Mapping[str, Tensor]) -> dict[str, Tensor]:

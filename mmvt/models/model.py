@@ -33,6 +33,7 @@ class MultimodalModel(nn.Module):
                 raise ConfigError(
                     f"{type(head).__name__} tells words from those before them, but {error}"
                 ) from error
+        head.check_trunk(trunk)
         self.encoders = nn.ModuleDict(encoders)
         self.trunk = trunk
         self.head = head

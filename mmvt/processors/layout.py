@@ -16,6 +16,21 @@ from mmvt.processors.masking import shift_text
 from mmvt.processors.text.tokenizer import load_tokenizer, special_ids
 
 
+def video_sequence(
+    video_features: Float[np.ndarray, "steps *grid dim"], length: int
+) -> tuple[Float[Tensor, "video_len *grid dim"], Bool[Tensor, " video_len"]]:
+    """Return the (features, mask) of a video, in float32; padded with zeros or cut.
+
+    Args:
+        video_features: features of the video.
+        length: its steps afterwards.
+    """
+    rows = video_features[:length]
+    vfeats = torch.zeros(length, *rows.shape[1:])
+    vfeats[: len(rows)] = torch.from_numpy(rows.astype(np.float32))
+    return vfeats, torch.arange(length) < len(rows)
+
+
 class VideoTextLayout(Layout):
     """Video steps, and ``[CLS] [SEP] w1 … wn [SEP] [PAD] …`` for the text.
 
@@ -45,18 +60,9 @@ class VideoTextLayout(Layout):
     def __call__(
         self, video_features: Float[np.ndarray, "steps *grid dim"], text_ids: list[int]
     ) -> dict[str, Tensor]:
-        vfeats, vmasks = self.video_sequence(video_features)
+        vfeats, vmasks = video_sequence(video_features, self.max_video_len)
         caps, cmasks = self.text_sequence(text_ids)
         return {"caps": caps, "cmasks": cmasks, "vfeats": vfeats, "vmasks": vmasks}
-
-    def video_sequence(
-        self, video_features: Float[np.ndarray, "steps *grid dim"]
-    ) -> tuple[Float[Tensor, "video_len *grid dim"], Bool[Tensor, " video_len"]]:
-        """Return the (features, mask) of a video, padded with zeros or cut."""
-        rows = video_features[: self.max_video_len]
-        vfeats = torch.zeros(self.max_video_len, *rows.shape[1:])
-        vfeats[: len(rows)] = torch.from_numpy(rows.astype(np.float32))
-        return vfeats, torch.arange(self.max_video_len) < len(rows)
 
     def text_sequence(
         self, text_ids: Sequence[int]

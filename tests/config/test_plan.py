@@ -10,12 +10,13 @@ import pytest
 from mmvt.config.merge import Layer
 from mmvt.config.plan import Planner
 from mmvt.config.yaml_file import UNKNOWN, parse_yaml
-from mmvt.plugins import Plugins, load_plugins
+from mmvt.plugins import KINDS, Plugins, load_plugins
 from mmvt.processors.aligners.sampled import OverlappedAligner, SampledAligner
 from mmvt.processors.base import Layout, MetaProcessor, Sampler
 from mmvt.processors.sampling import OverlappedSampler
 
-LAYOUTS = "one of CaptionLayout, PlainLayout, VideoTextLayout"
+NAMES = ", ".join(sorted([*KINDS["layout"][1], "PlainLayout"]))
+LAYOUTS = f"one of {NAMES}"
 
 
 class ListMeta(MetaProcessor):
@@ -206,12 +207,7 @@ def test_samplers_of_two_kinds_share_a_field():
         ),
         (
             "dataset:\n  layout: Nothing\n  anything: 1\n",
-            [
-                (
-                    "a.yaml:2: dataset.layout: no layout named 'Nothing' (there are "
-                    "CaptionLayout, PlainLayout, VideoTextLayout)"
-                )
-            ],
+            [f"a.yaml:2: dataset.layout: no layout named 'Nothing' (there are {NAMES})"],
         ),
     ],
 )

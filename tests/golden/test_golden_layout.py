@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mmvt.processors.aligners.pair import PairAligner
 from mmvt.processors.base import TextClips
-from mmvt.processors.layout import VideoTextLayout
+from mmvt.processors.layout import VideoTextLayout, video_sequence
 from mmvt.seeding import generator
 from tests.golden.conftest import Golden
 
@@ -80,7 +80,7 @@ def test_videos_of_several_clips_are_those_of_the_original(recorded: Recorded) -
         clips = case["clips"] or {"start": [0], "end": [len(features)]}
         borders = zip(clips["start"], clips["end"], strict=True)
         rows = np.concatenate([features[start:end] for start, end in borders])
-        vfeats, vmasks = recorded.layout.video_sequence(rows)
+        vfeats, vmasks = video_sequence(rows, recorded.layout.max_video_len)
         if "error" in case:
             assert max(clips["end"]) > len(features)
             assert vmasks.sum() == len(rows)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmvt.errors import ConfigError
-from mmvt.processors.layout import CaptionLayout, VideoTextLayout
+from mmvt.processors.layout import CaptionLayout, VideoTextLayout, video_sequence
 
 CLS, SEP, PAD = 2, 3, 0
 
@@ -39,7 +39,7 @@ def test_text_is_padded_or_cut_and_keeps_its_closing_separator(
 @pytest.mark.parametrize("steps", [0, 1, 2, 3])
 def test_video_is_padded_with_zeros_or_cut_at_its_end(layout: VideoTextLayout, steps: int) -> None:
     rows = np.arange(1, steps * 3 + 1, dtype=np.float16).reshape(steps, 3)
-    features, mask = layout.video_sequence(rows)
+    features, mask = video_sequence(rows, layout.max_video_len)
     expected = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
     expected[steps:] = 0
     assert features.dtype == torch.float32
@@ -57,7 +57,7 @@ def test_a_grid_of_rows_a_step_stays_a_grid(layout: VideoTextLayout) -> None:
 def test_the_caller_s_features_are_neither_changed_nor_shared(layout: VideoTextLayout) -> None:
     rows = np.ones((2, 3), np.float32)
     rows.flags.writeable = False
-    features, _ = layout.video_sequence(rows)
+    features, _ = video_sequence(rows, layout.max_video_len)
     features.zero_()
     assert rows.sum() == 6
 

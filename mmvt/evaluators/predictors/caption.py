@@ -15,12 +15,15 @@ from torch import Tensor
 from typing_extensions import override
 
 from mmvt.datasets.multimodal import MultimodalDataset, collate
+from mmvt.distributed import in_turn, of_all
 from mmvt.errors import ConfigError, DataError
 from mmvt.evaluators.base import Predictions, Predictor
-from mmvt.models.generation import Decoding, generate
+from mmvt.models.decoding import Decoding
+from mmvt.models.generation import generate, write
 from mmvt.models.model import MultimodalModel
+from mmvt.models.writing import WritingTrunk
 from mmvt.processors.base import Aligner, TextClips
-from mmvt.processors.text.tokenizer import SpecialIds, special_ids
+from mmvt.processors.text.tokenizer import SpecialIds, special_ids, text_ends
 
 PROMPT_LENGTH = 3  # [CLS], the video's [SEP], and [CLS] to begin a text with
 
@@ -78,7 +81,7 @@ class CaptionPredictor(Predictor):
             )
         tokenizer = processor.tokenizer
         clips = _clips_of(dataset, tokenizer)
-        written = self._written(model, dataset, clips, special_ids(tokenizer))
+        written = self._written(model, dataset, clips, tokenizer)
         references = [(clip.name, text) for clip in clips for text in clip.references]
         as_written = all(clip.as_written for clip in clips)
         return {
@@ -95,25 +98,34 @@ class CaptionPredictor(Predictor):
         model: MultimodalModel,
         dataset: MultimodalDataset,
         clips: list[_Clip],
-        special: SpecialIds,
+        tokenizer: Any,
     ) -> dict[str, list[int]]:
         """Return the tokens written of each clip that has features, without the prompt."""
         device = next(itertools.chain(model.parameters(), model.buffers())).device
         written: dict[str, list[int]] = {}
         examples = _examples(dataset, clips)
+        groups = iter(lambda: list(itertools.islice(examples, self.batch_size)), [])
         model.eval()
         with torch.inference_mode(), torch.autocast(device.type, enabled=False):
-            while group := list(itertools.islice(examples, self.batch_size)):
+            for group in in_turn(groups):
                 batch = {
                     key: value.to(device)
                     for key, value in collate([example for _, example in group]).items()
                     if isinstance(value, Tensor)
                 }
-                batch["caps"] = _prompts(batch["caps"], special)
-                ids = generate(model, batch, self.decoding, end=special.sep, pad=special.pad)
-                texts = ids[:, PROMPT_LENGTH:].tolist()
+                texts = self._texts(model, batch, tokenizer).tolist()
                 written |= {name: text for (name, _), text in zip(group, texts, strict=True)}
-        return written
+        return of_all(written, (clip.name for clip in clips))
+
+    def _texts(self, model: MultimodalModel, batch: dict[str, Tensor], tokenizer: Any) -> Tensor:
+        """Return the tokens written of each example, without the prompt; padded."""
+        if isinstance(model.trunk, WritingTrunk):
+            ends = text_ends(tokenizer)
+            return write(model, batch, self.decoding, end=ends.end, pad=ends.pad)
+        special = special_ids(tokenizer)
+        prompted = {**batch, "caps": _prompts(batch["caps"], special)}
+        ids = generate(model, prompted, self.decoding, end=special.sep, pad=special.pad)
+        return ids[:, PROMPT_LENGTH:]
 
 
 @runtime_checkable

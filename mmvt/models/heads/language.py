@@ -9,7 +9,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from typing_extensions import override
 
+from mmvt.errors import ConfigError
 from mmvt.losses.classification import IGNORED
+from mmvt.models.base import Trunk
 from mmvt.models.heads.prediction import WordHead, text_states
 
 
@@ -23,6 +25,8 @@ class LanguageHead(WordHead):
         vocab_size: words of the trunk; null = as many as ``bert_name`` has.
         bert_name: name or folder of a BERT.
         pretrained: begin with the weights of the prediction head of ``bert_name``, if it has one.
+        transform: BERT's prediction transform, and a bias a word, before states are compared with
+            words; false for language models, which have what they need, as is the default there.
     """
 
     produces = ("logits",)
@@ -42,8 +46,17 @@ class LanguageHead(WordHead):
         vocab_size: int | None = None,
         bert_name: str | None = None,
         pretrained: bool = True,
+        transform: bool = True,
     ) -> None:
-        super().__init__(hidden_size, vocab_size, bert_name, pretrained)
+        super().__init__(hidden_size, vocab_size, bert_name, pretrained, transform)
+        self.transforms = transform
+
+    @override
+    def check_trunk(self, trunk: Trunk) -> None:
+        if trunk.tells_words and self.transforms:
+            raise ConfigError(
+                f"{type(trunk).__name__} tells words by itself; set head.transform: false"
+            )
 
     @override
     def forward(  # type: ignore[override]  # parameters are ports

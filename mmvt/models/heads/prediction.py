@@ -59,12 +59,22 @@ class WordHead(Head):
         vocab_size: words that have a bias; 0 = there is no bias.
         bert_name: name or folder of a BERT.
         pretrained: begin with the weights of the prediction head of ``bert_name``, if it has one.
+        transform: false = compare states as they are, without transform and bias.
     """
 
     def __init__(
-        self, hidden_size: int, vocab_size: int | None, bert_name: str | None, pretrained: bool
+        self,
+        hidden_size: int,
+        vocab_size: int | None,
+        bert_name: str | None,
+        pretrained: bool,
+        transform: bool = True,
     ) -> None:
         super().__init__()
+        if not transform:
+            self.transform: nn.Module = nn.Identity()
+            self.bias = None
+            return
         if pretrained and bert_name is None:
             raise ConfigError("pretrained weights need a bert_name; set it, or pretrained: false")
         config = read_bert_config(bert_name, {})

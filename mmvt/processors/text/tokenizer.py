@@ -11,6 +11,13 @@ from mmvt.errors import ConfigError, MissingWeightsError
 from mmvt.features.weights import find_pretrained
 
 
+class TextEnds(NamedTuple):
+    """Ids of what ends a text that is written, and of what stands behind it."""
+
+    end: int
+    pad: int
+
+
 class SpecialIds(NamedTuple):
     """Ids of the special tokens of a BERT-like vocabulary."""
 
@@ -75,3 +82,19 @@ def special_ids(tokenizer: PreTrainedTokenizerBase) -> SpecialIds:
             "bert_name must name one of a BERT-like model"
         )
     return SpecialIds(*ids.values())
+
+
+def text_ends(tokenizer: PreTrainedTokenizerBase) -> TextEnds:
+    """Return what ends a text in a vocabulary of any kind.
+
+    The end is the end-of-sequence token, else [SEP]; the padding is that of the tokenizer, else the
+    end.
+
+    Raises:
+        ConfigError: the tokenizer has neither.
+    """
+    ends = tokenizer.eos_token_id, tokenizer.sep_token_id
+    end = next((token for token in ends if token is not None), None)
+    if end is None:
+        raise ConfigError(f"the tokenizer {tokenizer.name_or_path!r} has no token to end a text")
+    return TextEnds(end, end if tokenizer.pad_token_id is None else tokenizer.pad_token_id)

@@ -1,0 +1,103 @@
+"""The layout of language models: a prompt to read, and a text to write behind it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from typing_extensions import override
+
+from mmvt.errors import ConfigError
+from mmvt.processors.base import Layout
+from mmvt.processors.layout import video_sequence
+from mmvt.processors.masking import IGNORED
+from mmvt.processors.text.tokenizer import load_tokenizer, text_ends, tokenised
+
+
+class PromptLayout(Layout):
+    """Video steps, the words of a prompt, and what is to be written with the token that ends it.
+
+    ``caps`` (max_prompt_len) are the prompt's words alone, and ``text_label`` (max_text_len) the
+    words to be written, then the end, then -100. The label's words are nowhere else: what a model
+    reads does not change with them. A longer video, prompt or text is cut at its end, and a text
+    that is cut has no end.
+
+    Source: VPT (arXiv 2304.10505) §3, whose own code shows what is to be written to an encoder.
+
+    Args:
+        max_video_len: length of the video, in feature steps.
+        max_text_len: longest text to be written, in tokens, with its end.
+        max_prompt_len: longest prompt, in tokens.
+        bert_name: name or folder of the tokenizer, of any kind.
+        prompt: what every example is asked, before a question of its own.
+        objective: ``caption`` = all of a caption is to be written; ``prefix`` = its second half,
+            its first being the end of the prompt.
+    """
+
+    produces = ("text_label",)
+
+    def __init__(
+        self,
+        *,
+        max_video_len: int,
+        max_text_len: int = 32,
+        max_prompt_len: int = 32,
+        bert_name: str,
+        prompt: str = "",
+        objective: Literal["caption", "prefix"] = "caption",
+    ) -> None:
+        for name, length in (("max_video_len", max_video_len), ("max_text_len", max_text_len)):
+            if length < 1:
+                raise ConfigError(f"{name} is {length}, but must be at least 1")
+        tokenizer = load_tokenizer(bert_name)
+        self.ends = text_ends(tokenizer)
+        self.max_video_len, self.max_text_len = max_video_len, max_text_len
+        self.prompt = tokenised(tokenizer, [prompt])[0] if prompt else []
+        self.objective = objective
+        if len(self.prompt) > max_prompt_len:
+            raise ConfigError(
+                f"the prompt has {len(self.prompt)} tokens, but max_prompt_len is {max_prompt_len}"
+            )
+        self.max_prompt_len = max_prompt_len
+
+    @override
+    def __call__(
+        self, video_features: Float[np.ndarray, "steps *grid dim"], text_ids: list[int]
+    ) -> dict[str, Tensor]:
+        half = (len(text_ids) + 1) // 2 if self.objective == "prefix" else 0
+        return self.prompted(video_features, text_ids[:half], text_ids[half:])
+
+    def prompted(
+        self,
+        video_features: Float[np.ndarray, "steps *grid dim"],
+        prompt_ids: list[int],
+        text_ids: list[int],
+    ) -> dict[str, Tensor]:
+        """Return the tensors of an example with a prompt of its own.
+
+        Args:
+            video_features: features of the video.
+            prompt_ids: what is read behind the common prompt.
+            text_ids: what is to be written.
+        """
+        vfeats, vmasks = video_sequence(video_features, self.max_video_len)
+        caps, cmasks = self._padded([*self.prompt, *prompt_ids], self.max_prompt_len, self.ends.pad)
+        label, _ = self._padded([*text_ids, self.ends.end], self.max_text_len, IGNORED)
+        return {
+            "caps": caps,
+            "cmasks": cmasks,
+            "vfeats": vfeats,
+            "vmasks": vmasks,
+            "text_label": label,
+        }
+
+    def _padded(
+        self, ids: list[int], length: int, filling: int
+    ) -> tuple[Int[Tensor, " length"], Bool[Tensor, " length"]]:
+        ids = ids[:length]
+        padded = torch.full((length,), filling)
+        padded[: len(ids)] = torch.tensor(ids, dtype=torch.int64)
+        return padded, torch.arange(length) < len(ids)
