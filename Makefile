@@ -26,7 +26,7 @@ install: $(INSTALLED)
 $(INSTALLED): pyproject.toml setup.py constraints.txt $(SETUP)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mmvt needs Python 3.11; try PYTHON=python3.11 make test")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m mmvt_cli.setup train demo dev
+	$(BIN)/python -m mmvt_cli.setup train demo dev transcribe ray slurm
 	$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
@@ -40,7 +40,7 @@ golden: $(INSTALLED)
 	$(PYTEST) tests/golden --golden $(or $(MMVT_SHARED),../shared)/golden
 
 bench: $(INSTALLED)
-	for name in store batch decode s3d; do $(BIN)/python -m bench.$$name || exit 1; done
+	for name in store batch decode s3d step ranks; do $(BIN)/python -m bench.$$name || exit 1; done
 
 demo: $(INSTALLED)
 	$(BIN)/python -m mmvt_cli.demo $(DEMO)
