@@ -285,7 +285,9 @@ def _joined(address: str | None) -> Iterator[None]:
             **options,
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise LaunchError(f"the Ray cluster {address or 'of this machine'}: {error}") from error
+        hint = "" if address is None else "; RAY_AUTH_MODE and its token must be as they are there"
+        name = address or "of this machine"
+        raise LaunchError(f"the Ray cluster {name}: {error}{hint}") from error
     try:
         yield
     finally:

@@ -129,6 +129,17 @@ def test_t21_workers_of_a_cluster_that_die_each_time_end_the_run_with_an_error(
     assert len(failures(said)) == 2
 
 
+def test_t02_a_cluster_that_does_not_let_us_in_is_an_error(
+    cluster: Cluster, videos: Path, tmp_path: Path
+) -> None:
+    stranger = Cluster(cluster.process, {**cluster.environment, "RAY_AUTH_TOKEN": "0" * 64})
+    process = start(stranger, videos, tmp_path / "s", cluster.address, "dying", tmp_path, "0")
+    _, errors = process.communicate()
+    assert process.returncode == 1
+    assert f"error: the Ray cluster {cluster.address}: " in errors
+    assert "RAY_AUTH_MODE and its token must be as they are there" in errors
+
+
 def test_t02_the_command_says_the_same_of_bad_files_on_a_cluster_and_here(
     cluster: Cluster, clips: Path, tmp_path: Path
 ) -> None:
