@@ -1,4 +1,4 @@
-"""Tests of the table of the original's names: each leads to a part, and unset keys mean the same."""
+"""Tests of the names of the original: each leads to a part, and unset keys mean the same."""
 
 from __future__ import annotations
 
