@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from mmvt.config.recipe import Recipe
+from mmvt.errors import MissingWeightsError, MMVTError
 from mmvt_cli.launch import main
-from tests.corpus import write_corpus, write_project
+from tests.corpus import write_corpus, write_project, write_tokenizer
+from tests.faults.runs import at_event
 
 pytestmark = [pytest.mark.faults, pytest.mark.training]
 
@@ -161,3 +167,46 @@ def test_t36_characters_of_a_shell_stay_in_their_word(project: Path, capsys: Cap
         (command,) = [shlex.split(line) for line in printed if "mmvt_cli.train" in line]
         assert (command[0], command[-1]) == (sys.executable, override)
     assert not list(Path("..").rglob("pwned"))
+
+
+@pytest.fixture
+def network() -> Iterator[list[tuple[object, ...]]]:
+    """Return what is asked of the network, none of which is granted."""
+    asked: list[tuple[object, ...]] = []
+
+    def refuse(*arguments: object) -> None:
+        asked.append(arguments)
+        raise OSError("no network")
+
+    with at_event({"socket.connect", "socket.getaddrinfo"}, refuse):
+        yield asked
+
+
+def test_t37_weights_that_bring_code_run_none_of_it(
+    project: Path, tmp_path: Path, network: list[tuple[object, ...]]
+):
+    folder = write_tokenizer(tmp_path / "model")
+    (folder / "evil.py").write_text("import pathlib; pathlib.Path('pwned').touch()")
+    classes = {"AutoConfig": "evil.A", "AutoModel": "evil.B", "AutoTokenizer": ["evil.C", None]}
+    for name in ("config.json", "tokenizer_config.json"):
+        content = json.loads((folder / name).read_text())
+        remote = {"auto_map": classes, "_name_or_path": "someone/remote"}
+        (folder / name).write_text(json.dumps(content | remote))
+    recipe = Recipe.load(Path("task/tiny.yaml"), [f"dataset.bert_name={folder}"])
+    with contextlib.suppress(MMVTError):  # refused, or built of what is known
+        recipe.model()
+        recipe.dataset("train")[0]
+    assert not list(Path("..").rglob("pwned"))
+    assert network == []
+
+
+def test_t37_a_name_is_looked_for_on_this_machine_alone(
+    project: Path, monkeypatch: pytest.MonkeyPatch, network: list[tuple[object, ...]]
+):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    recipe = Recipe.load(Path("task/tiny.yaml"), ["dataset.bert_name=someone/remote"])
+    with pytest.raises(MissingWeightsError, match="put its config.json"):
+        recipe.dataset("train")
+    with pytest.raises(MissingWeightsError, match="put its config.json"):
+        recipe.model()
+    assert network == []
