@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mmvt.errors import ConfigError
 from mmvt_cli._cli import cli_errors
+from mmvt_cli.jobs import start_words
+from mmvt_cli.processes import run_together
 
 EXAMPLES = """\
 examples:
@@ -17,6 +21,7 @@ examples:
   mmvt predict projects/pretrain/videoclip.yaml --checkpoint none   the untrained model
   mmvt predict projects/bridge/zeroshot.yaml --checkpoint none --out runs/mine/eval \\
       dataset.annotations=captions.csv dataset.store=features
+  mmvt predict projects/pretrain/videoclip.yaml --workers 4         in four processes
   mmvt predict --rescore runs/pretrain/videoclip/eval/predictions.npz
 """
 FIGURES = ("R@1", "R@5", "R@10", "median_rank", "mean_rank")
@@ -48,6 +53,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="score these predictions; with a task, by its metric",
     )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes, a GPU each where there are GPUs; the results are the same (default: 1)",
+    )
     parser.add_argument("--trust-code", action="store_true", help="trust included files as well")
     return parser
 
@@ -59,7 +71,20 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_intermixed_args(argv)
     if args.task is None and args.rescore is None:
         parser.error("name a task YAML, or predictions with --rescore")
+    if args.workers < 1:
+        parser.error(f"--workers is {args.workers}, but must be at least 1")
+    if args.workers > 1 and "WORLD_SIZE" not in os.environ:
+        words = ["-m", "mmvt_cli.predict", *(sys.argv[1:] if argv is None else argv)]
+        return run_together([start_words(words, args.workers)], os.environ)[0]
+    from mmvt.distributed import evaluating_together
+
+    with evaluating_together():
+        return _predict(args)
+
+
+def _predict(args: argparse.Namespace) -> int:
     from mmvt.config.recipe import Recipe
+    from mmvt.distributed import is_first
     from mmvt.evaluators import evaluator
     from mmvt.evaluators.predictions import RESULTS
     from mmvt.inference import find_config
@@ -79,8 +104,9 @@ def main(argv: list[str] | None = None) -> int:
         path = None if checkpoint is None else Path(checkpoint)
         folder = args.out or evaluator.results_folder(recipe, path, args.split)
         results = evaluator.evaluate(recipe, path, args.split, folder)
-    show(results)
-    print(f"written to {folder / RESULTS}")
+    if is_first():
+        show(results)
+        print(f"written to {folder / RESULTS}")
     return 0
 
 

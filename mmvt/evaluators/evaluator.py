@@ -16,6 +16,7 @@ import torch
 from mmvt.checkpoint import load_into, load_state
 from mmvt.config.merge import value_at
 from mmvt.config.recipe import Recipe
+from mmvt.distributed import is_first
 from mmvt.errors import CheckpointError, ConfigError
 from mmvt.evaluators.base import Metric, Predictions
 from mmvt.evaluators.predictions import (
@@ -40,6 +41,9 @@ Results = dict[str, Any]
 def evaluate(recipe: Recipe, checkpoint: Path | None, split: str, folder: Path) -> Results:
     """Predict a split, write ``predictions.npz`` and ``results.json``; return the results.
 
+    Of several processes that evaluate together (:mod:`mmvt.distributed`) only the first writes and
+    scores; the others return nothing.
+
     Args:
         recipe: the task.
         checkpoint: weights; None for the initial ones, which the seed decides.
@@ -53,6 +57,8 @@ def evaluate(recipe: Recipe, checkpoint: Path | None, split: str, folder: Path) 
     dataset = recipe.dataset(split)
     predictor, metric = recipe.predictor(), recipe.metric()
     predictions = predictor(load_model(recipe, checkpoint), dataset)
+    if not is_first():
+        return {}
     protocol = plain(describe_run(recipe, dataset, checkpoint, split))
     # results of other predictions may not stand beside these, if scoring fails
     (folder / RESULTS).unlink(missing_ok=True)

@@ -10,6 +10,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from tests.corpus import TASK, write_project
 
@@ -104,22 +107,20 @@ class Ended:
 
 
 class Started:
-    """A launcher at work, whose output goes to a file.
+    """A command at work, whose output goes to a file.
 
     Args:
-        folder: of the project.
-        words: of the command line, behind the project.
-        environment: variables beside the process's own.
+        folder: where it runs.
+        command: its words.
     """
 
-    def __init__(self, folder: Path, words: Sequence[str], **environment: str) -> None:
+    def __init__(self, folder: Path, command: Sequence[str]) -> None:
         self.folder = folder
         self._log = folder / "output.txt"
         self._began = time.monotonic()
-        command = [sys.executable, str(ROOT / "locallaunch.py"), "projects/tiny.yaml", *words]
         with self._log.open("w") as log:
             self.process = subprocess.Popen(
-                command, cwd=folder, env=variables(**environment), stdout=log, stderr=log
+                command, cwd=folder, env=variables(), stdout=log, stderr=log
             )
 
     def wait_for(self, *names: str) -> None:
@@ -129,35 +130,41 @@ class Started:
             time.sleep(0.02)
 
     def signal_and_go(self, number: signal.Signals) -> None:
-        """Send a signal to the launcher, then let its held workers go on."""
+        """Send a signal to the process, then let its held workers go on."""
         self.process.send_signal(number)
         time.sleep(1)
         (self.folder / "go").touch()
 
     def end(self) -> Ended:
         """Wait until it has ended."""
+        return self.end_within(280)
+
+    def end_within(self, seconds: float) -> Ended:
+        """Wait until it has ended, but no longer than that."""
         try:
-            code = self.process.wait(timeout=280)
+            code = self.process.wait(timeout=seconds)
         finally:
             self.process.kill()
         return Ended(code, self._log.read_text(), time.monotonic() - self._began)
 
 
-def variables(**changed: str) -> dict[str, str]:
+def variables() -> dict[str, str]:
     """Return the environment of a process that trains on the CPU, with one thread."""
     own = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    return {**os.environ, **own, "PYTHONPATH": str(ROOT), **changed}
+    return {**os.environ, **own, "PYTHONPATH": str(ROOT)}
 
 
-def train(folder: Path, *words: str, workers: int = 1) -> Ended:
-    """Train in a project's folder, and return how it ended."""
-    return start(folder, *words, workers=workers).end()
+def train(folder: Path, *words: str) -> Ended:
+    """Train in one process, without the launcher, and return how it ended."""
+    command = [sys.executable, "-m", "mmvt_cli.train", "projects/tiny/tiny.yaml", *words]
+    return Started(folder, command).end()
 
 
 def start(folder: Path, *words: str, workers: int = 1) -> Started:
-    """Start a training in a project's folder."""
+    """Start the launcher in a project's folder."""
     jobtype = {1: "local_single", 2: "local_small"}[workers]
-    return Started(folder, ["--jobtype", jobtype, *words])
+    launcher = [sys.executable, str(ROOT / "locallaunch.py"), "projects/tiny.yaml"]
+    return Started(folder, [*launcher, "--jobtype", jobtype, *words])
 
 
 def updates(number: int) -> str:
@@ -174,3 +181,25 @@ def mishap(what: str, at: int = 3, worker: int | None = None) -> str:
 def seen(folder: Path, worker: int = 0) -> list[list[str]]:
     """Return the videos of each batch that a worker saw."""
     return [line.split() for line in (folder / f"seen{worker}.txt").read_text().splitlines()]
+
+
+def last_checkpoint(folder: Path) -> dict[str, Any]:
+    """Return all that the last checkpoint of a run holds."""
+    state: dict[str, Any] = torch.load(folder / RUN / "checkpoint_last.pt", weights_only=True)
+    return state
+
+
+def differences(one: object, two: object, path: str = "") -> list[str]:
+    """Return where two checkpoints differ, but for times, options, and earlier sessions."""
+    if isinstance(one, dict) and isinstance(two, dict):
+        keys = {*one, *two} - {"previous_training_time", "metrics", "cfg", "val_loss", "best"}
+        pairs = [(key, one.get(key), two.get(key)) for key in sorted(keys, key=str)]
+    elif path.endswith("/optimizer_history"):
+        pairs = [("last", *(list(history)[-1] for history in (one, two)))]  # type: ignore[call-overload]
+    elif isinstance(one, list) and isinstance(two, list) and len(one) == len(two):
+        pairs = [(number, *both) for number, both in enumerate(zip(one, two, strict=True))]
+    elif isinstance(one, torch.Tensor) and isinstance(two, torch.Tensor):
+        return [] if torch.equal(one, two) else [path]
+    else:
+        return [] if one == two else [path]
+    return [found for key, a, b in pairs for found in differences(a, b, f"{path}/{key}")]

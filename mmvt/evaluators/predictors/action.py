@@ -17,6 +17,7 @@ from mmvt.evaluators.predictors.running import (
     check_outputs,
     entries_of,
     outputs_of,
+    results_of_all,
 )
 from mmvt.models.model import MultimodalModel
 from mmvt.processors.aligners.sampled import SampledAligner
@@ -67,6 +68,7 @@ class ActionRecognitionPredictor(Predictor):
             videos = outputs_of(model, collate([example for _, example in batch]))["pooled_video"]
             scores = (videos.float() @ labels.T).cpu().numpy()
             scored |= {entry.name: own for (entry, _), own in zip(batch, scores, strict=True)}
+        scored = results_of_all(scored, entries)
         return {
             "ids": np.array([entry.name for entry in entries]),
             "labels": np.array([own.label for own in clips]),

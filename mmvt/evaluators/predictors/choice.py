@@ -15,6 +15,7 @@ from mmvt.evaluators.predictors.running import (
     check_outputs,
     entries_of,
     outputs_of,
+    results_of_all,
 )
 from mmvt.models.model import MultimodalModel
 from mmvt.processors.base import Example
@@ -49,6 +50,7 @@ class MultipleChoicePredictor(Predictor):
             products = (outputs["pooled_video"] * outputs["pooled_text"]).sum(dim=1).float().cpu()
             each = products.split([len(example["caps"]) for example in examples])
             scored |= {entry.name: own.numpy() for (entry, _), own in zip(batch, each, strict=True)}
+        scored = results_of_all(scored, entries)
         answers = [
             labelled(dataset.text_processor(entry.text_id), ChoiceClips).answer for entry in entries
         ]

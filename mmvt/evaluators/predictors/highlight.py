@@ -22,6 +22,7 @@ from mmvt.evaluators.predictors.running import (
     check_outputs,
     comparable,
     entries_of,
+    results_of_all,
 )
 from mmvt.evaluators.predictors.segmentation import video_rows
 from mmvt.models.model import MultimodalModel
@@ -114,7 +115,7 @@ class HighlightPredictor(Predictor):
             own = (comparable(model, states) @ queries[entry.name]).cpu().numpy()
             count = int(clips[entry.name].duration / self.clip_seconds)
             scores[entry.name] = clip_means(own, self.clip_seconds * fps, count)
-        return scores
+        return results_of_all(scores, entries)
 
 
 def clip_means(

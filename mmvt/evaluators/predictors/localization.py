@@ -18,6 +18,7 @@ from mmvt.evaluators.predictors.running import (
     check_outputs,
     entries_of,
     outputs_of,
+    results_of_all,
 )
 from mmvt.models.model import MultimodalModel
 from mmvt.processors.aligners.localization import StepLocalizationAligner
@@ -55,6 +56,7 @@ class StepLocalizationPredictor(Predictor):
             merged = merge_windows(rows, steps, example["video_len"])
             gain = merged.double().log_softmax(dim=1).cpu().numpy()
             assigned[entry.name] = assign_in_order(gain)
+        assigned = results_of_all(assigned, entries)
         clips = [_clips_of(dataset, entry) for entry in entries]
         truths = [
             _truth(own, assigned.get(entry.name)) for entry, own in zip(entries, clips, strict=True)

@@ -16,6 +16,7 @@ from mmvt.evaluators.predictors.running import (
     comparable,
     entries_of,
     outputs_of,
+    results_of_all,
 )
 from mmvt.evaluators.predictors.segments import CHUNKS, chunk_segments, segment_vectors
 from mmvt.models.model import MultimodalModel
@@ -52,6 +53,7 @@ class MomentPredictor(Predictor):
                 vectors, begun = segment_vectors(states, mask, segments, example["chunk"])
                 scores = (comparable(model, vectors) @ text).cpu()
                 scored[entry.name] = torch.where(begun, scores, -torch.inf).numpy()
+        scored = results_of_all(scored, entries)
         return {
             "ids": np.array([entry.name for entry in entries]),
             "annotated": np.repeat(np.arange(len(clips)), [len(own.moments) for own in clips]),

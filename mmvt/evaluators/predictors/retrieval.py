@@ -14,6 +14,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from mmvt.datasets.multimodal import MultimodalDataset, collate
+from mmvt.distributed import in_turn, of_all
 from mmvt.errors import ConfigError, DataError
 from mmvt.evaluators.base import Predictions, Predictor
 from mmvt.models.model import MultimodalModel
@@ -78,14 +79,14 @@ class RetrievalPredictor(Predictor):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return (vectors of videos, vectors of texts), a row a pair."""
         device = next(itertools.chain(model.parameters(), model.buffers())).device
-        rows: dict[str, list[Tensor]] = {name: [] for name in NEEDED}
+        rows: dict[int, tuple[Tensor, ...]] = {}
         model.eval()
         with torch.inference_mode(), torch.autocast(device.type, enabled=False):
-            for batch in _batches(dataset, self.batch_size):
+            for number, batch in in_turn(enumerate(_batches(dataset, self.batch_size))):
                 outputs = model(**{k: v.to(device) for k, v in batch.items()})
-                for name in NEEDED:
-                    rows[name].append(outputs[name].float().cpu())
-        video, text = (torch.cat(rows[name]).numpy() for name in NEEDED)
+                rows[number] = tuple(outputs[name].float().cpu() for name in NEEDED)
+        every = of_all(rows, range(pairs))
+        video, text = (torch.cat(part).numpy() for part in zip(*every.values(), strict=True))
         if len(video) != pairs:
             raise DataError(f"the dataset made {len(video)} examples of {pairs} captions")
         return video, text

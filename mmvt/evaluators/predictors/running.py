@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -13,10 +13,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmvt.datasets.multimodal import MultimodalDataset
+from mmvt.distributed import in_turn, of_all
 from mmvt.errors import ConfigError, DataError
 from mmvt.models.heads.contrastive import ContrastiveHead
 from mmvt.models.model import MultimodalModel
 from mmvt.processors.base import Example
+
+V = TypeVar("V")
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,19 @@ def entries_of(dataset: MultimodalDataset) -> list[Entry]:
 def batches_of(
     dataset: MultimodalDataset, entries: Iterable[Entry], size: int
 ) -> Iterator[list[tuple[Entry, Example]]]:
-    """Yield the entries that have features with their examples, so many at once."""
-    pairs = ((entry, dataset[entry.index]) for entry in entries if entry.index is not None)
-    while batch := list(itertools.islice(pairs, size)):
-        yield batch
+    """Yield the entries that have features with their examples, so many at once.
+
+    Of several processes that evaluate together, each is given its batches, which are those of one
+    alone; :func:`results_of_all` brings the results together.
+    """
+    there = [(entry, entry.index) for entry in entries if entry.index is not None]
+    for first in in_turn(range(0, len(there), size)):
+        yield [(entry, dataset[index]) for entry, index in there[first : first + size]]
+
+
+def results_of_all(own: dict[str, V], entries: Iterable[Entry]) -> dict[str, V]:
+    """Return what was found for each entry, by its name, by all processes together."""
+    return of_all(own, (entry.name for entry in entries))
 
 
 def outputs_of(model: MultimodalModel, batch: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -23,6 +23,7 @@ from mmvt.evaluators.predictors.running import (
     comparable,
     entries_of,
     outputs_of,
+    results_of_all,
 )
 from mmvt.models.model import MultimodalModel
 from mmvt.processors.aligners.segmentation import SegmentationAligner
@@ -132,7 +133,8 @@ def _predictions(
     entries = entries_of(dataset)
     windows = _windows_of(dataset)
     rows = video_rows(model, dataset, entries, batch_size, windows, rows_of)
-    classes = {entry.name: decide(own).cpu().numpy() for entry, own in rows}
+    own = {entry.name: decide(row).cpu().numpy() for entry, row in rows}
+    classes = results_of_all(own, entries)
     truths = [_truth(dataset, entry, classes) for entry in entries]
     return {
         "ids": np.array([entry.name for entry in entries]),
