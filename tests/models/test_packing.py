@@ -8,11 +8,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmvt.models.base import Trunk
+from mmvt.losses.base import Loss
+from mmvt.losses.classification import BinaryCrossEntropy, CrossEntropy
+from mmvt.losses.contrastive import SymmetricNCE
+from mmvt.losses.masked import MFMMLM, MTM
+from mmvt.models.base import Head, Trunk
 from mmvt.models.bert import SeparateTrunk
+from mmvt.models.encoders import VideoTokenMLP
+from mmvt.models.heads.contrastive import ContrastiveHead
+from mmvt.models.heads.localization import StepLocalizationHead
+from mmvt.models.heads.masked import MFMMLMHead, MTMHead
+from mmvt.models.heads.segmentation import SegmentationHead
 from mmvt.models.joint import JointTrunk, SharedTrunk
+from mmvt.models.model import MultimodalModel
 from mmvt.models.packing import Packing, whole_rows
-from tests.models.conftest import TINY, VIDEO_LEN
+from mmvt.tasks.task import Task
+from tests.models.conftest import DIM, TINY, VIDEO_LEN
 
 NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 LAYERS = {**TINY, "num_hidden_layers": 3, "max_position_embeddings": 16}
@@ -224,3 +235,41 @@ def test_positions_stand_by_the_length_of_their_sequence():
 def test_what_all_rows_share_is_packed_for_each():
     packing = whole_rows(torch.tensor([[True, False], [True, True]]))
     assert packing.pack(torch.tensor([[5, 6]])).tolist() == [[5, 5, 6]]
+
+
+def masked_batch() -> dict[str, Tensor]:
+    """Return features and captions, with a masked frame or word in each row, and targets."""
+    batch = random_batch([4, 2, 1], [4, 1, 3])
+    del batch["video_embeddings"]
+    batch["vfeats"] = torch.randn(3, VIDEO_LEN, DIM, generator=torch.Generator().manual_seed(4))
+    batch["video_label"] = torch.zeros(3, VIDEO_LEN, dtype=torch.bool)
+    batch["video_label"][[0, 1], [2, 0]] = True
+    batch["text_label"] = torch.full_like(batch["caps"], -100)
+    batch["text_label"][[0, 2], [3, 2]] = torch.tensor([5, 9])
+    batch["targets"] = torch.tensor([[0, 1, 2, 0], [1, 2, -100, -100], [2, -100, -100, -100]])
+    return batch
+
+
+HEADS: dict[str, tuple[Head, Loss]] = {
+    "contrastive": (ContrastiveHead(), SymmetricNCE()),
+    "masked": (MFMMLMHead(hidden_size=8, vocab_size=20, pretrained=False), MFMMLM()),
+    "masked tokens": (MTMHead(hidden_size=8, pretrained=False), MTM()),
+    "segmentation": (SegmentationHead(hidden_size=8, num_classes=3, dropout=0.0), CrossEntropy()),
+    "localization": (StepLocalizationHead(), BinaryCrossEntropy()),
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("trunk", ["joint", "isolated", "partly isolated"])
+def test_every_loss_is_that_of_the_padded_batch(name: str, trunk: str):
+    head, loss = HEADS[name]
+    batch = masked_batch()
+    if name == "localization":
+        batch["targets"] = torch.eye(3)[[0, 1, 1, 2, 0, 0, 1]]
+    losses = []
+    for packed in (True, False):
+        torch.manual_seed(6)
+        encoder = VideoTokenMLP(hidden_size=8, input_dim=DIM)
+        model = MultimodalModel({"video": encoder}, trunk_of(trunk, packed), head).train()
+        losses.append(Task().compute(model, loss, batch)[0])
+    torch.testing.assert_close(*losses, rtol=1e-5, atol=0)
