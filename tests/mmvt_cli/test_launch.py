@@ -209,6 +209,37 @@ class TestExpanding:
         assert expanded["dataset"]["store"] == f"{SHELL}=a: b # c"
 
 
+class TestCluster:
+    def test_a_dry_run_says_what_slurm_is_asked_for_and_the_command_of_the_first_node(
+        self, project: Path, capsys: Capture
+    ):
+        words = ["--jobtype", "slurm_big", "--gpus", "4", "--partition", "gpu", "--dryrun"]
+        assert main([str(project), *words, "--log-level", "debug"]) == 0
+        printed = capsys.readouterr().out
+        (command,) = commands(printed)
+        assert command[1:] == [
+            "-m",
+            "torch.distributed.run",
+            "--nnodes=2",
+            "--node_rank=0",
+            "--master_addr=FIRST_NODE",
+            "--master_port=20000",
+            "--nproc_per_node=4",
+            *TRAIN,
+            "projects/tiny/tiny.yaml",
+            "--log-level",
+            "debug",
+        ]
+        asked = "name=mmvt-tiny, nodes=2, tasks_per_node=1, gpus_per_node=4, timeout_min=1440"
+        assert printed.endswith(f"# Slurm: {asked}, slurm_partition=gpu\n")
+
+    def test_options_of_a_cluster_need_a_job_for_it(self, project: Path, capsys: Capture):
+        words = ["--jobtype", "local_big", "--nodes", "2", "--partition", "gpu"]
+        assert errors(capsys, str(project), *words) == [
+            "--partition, --nodes: only the job types slurm_* take that"
+        ]
+
+
 class TestProblems:
     def test_every_slip_of_a_project_is_told_at_once_with_its_line(
         self, project: Path, capsys: Capture
