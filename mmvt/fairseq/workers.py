@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+from fairseq.distributed import utils as distributed_utils
 from omegaconf import DictConfig
 
 from mmvt.errors import TrainingError
@@ -35,6 +36,7 @@ def meeting(cfg: DictConfig) -> Iterator[None]:
     if options.distributed_world_size == 1:
         yield
         return
+    patience = timedelta(seconds=cfg.task.worker_timeout)
     if options.distributed_backend == "nccl":
         torch.cuda.set_device(options.device_id)
     try:
@@ -43,8 +45,10 @@ def meeting(cfg: DictConfig) -> Iterator[None]:
             init_method=options.distributed_init_method,
             world_size=options.distributed_world_size,
             rank=rank,
-            timeout=timedelta(seconds=cfg.task.worker_timeout),
+            timeout=patience,
         )
+        # fairseq keeps a group of its own there, which would wait for half an hour again
+        distributed_utils.get_global_group._global_group = dist.new_group(timeout=patience)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Distributed is already initialized")
             yield

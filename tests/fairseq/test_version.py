@@ -38,6 +38,7 @@ RELIED_ON: dict[Callable[..., object] | type, str] = {
     Trainer._fast_stat_sync_sum: "a0fbdc44331b7ac8",
     Trainer.clip_grad_norm: "637d588c4d2cdcd5",
     FairseqTask.optimizer_step: "883a909cb587861c",
+    distributed_utils.get_global_group: "c0b3ba82905f272a",
     distributed_utils.distributed_init: "766a47046fcaf6df",
     distributed_utils.call_main: "c2a32fa44fa277a6",
     distributed_utils.distributed_main: "2392721959252106",

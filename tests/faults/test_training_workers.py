@@ -23,7 +23,7 @@ from tests.faults.training import (
     write_run,
 )
 
-pytestmark = [pytest.mark.faults, pytest.mark.training]
+pytestmark = [pytest.mark.faults, pytest.mark.training, pytest.mark.timeout(900)]
 
 IN_THREES = ("--split", "train", "predictor={name: RetrievalPredictor, batch_size: 3}")
 BATCH = "fairseq.dataset.batch_size"

@@ -137,7 +137,7 @@ class Started:
 
     def end(self) -> Ended:
         """Wait until it has ended."""
-        return self.end_within(280)
+        return self.end_within(800)
 
     def end_within(self, seconds: float) -> Ended:
         """Wait until it has ended, but no longer than that."""
@@ -145,6 +145,7 @@ class Started:
             code = self.process.wait(timeout=seconds)
         finally:
             self.process.kill()
+            self.process.wait()
         return Ended(code, self._log.read_text(), time.monotonic() - self._began)
 
 
