@@ -171,7 +171,9 @@ def sentence_vectors(
 ) -> Float[Tensor, "sentences hidden"]:
     """Return sentence embeddings of length 1: the mean over all tokens, special ones too."""
     bert = sentence_bert(bert_name)
-    tokenizer = AutoTokenizer.from_pretrained(find_pretrained(bert_name), local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(
+        find_pretrained(bert_name), local_files_only=True, trust_remote_code=False
+    )
     # sentences of a similar length share a batch, so that little is spent on padding
     order = sorted(range(len(sentences)), key=lambda index: len(sentences[index]))
     vectors = torch.empty(len(sentences), bert.config.hidden_size)
