@@ -12,7 +12,7 @@ import pytest
 
 from mmvt.errors import ConfigError
 from mmvt_cli.__main__ import COMMANDS, main
-from mmvt_cli._cli import cli_errors
+from mmvt_cli._cli import choose_level, cli_errors
 
 ROOT = Path(__file__).resolve().parents[2]
 HELP = """
@@ -99,3 +99,35 @@ def test_an_unknown_log_level_is_no_error(monkeypatch: pytest.MonkeyPatch):
         return 0
 
     assert works([]) == 0
+
+
+@pytest.mark.parametrize(
+    ("rank", "name", "level"),
+    [
+        ("0", None, logging.INFO),
+        ("0", "error", logging.ERROR),
+        ("1", None, logging.WARNING),
+        ("1", "info", logging.WARNING),
+        ("1", "error", logging.ERROR),
+        ("1", "debug", logging.DEBUG),
+    ],
+)
+def test_the_first_worker_logs_what_is_asked_for_and_the_others_what_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, rank: str, name: str | None, level: int
+):
+    root = logging.getLogger()
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setattr(root, "level", logging.INFO)
+    choose_level(name)
+    assert root.level == level
+
+
+def test_a_fault_of_ours_is_told_as_python_would(capsys: pytest.CaptureFixture[str]):
+    @cli_errors
+    def fails(argv: list[str] | None = None) -> int:
+        raise ZeroDivisionError("of ours")
+
+    assert fails([]) == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith("Traceback (most recent call last):\n")
+    assert printed.endswith("ZeroDivisionError: of ours\n")

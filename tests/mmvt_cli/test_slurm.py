@@ -18,7 +18,7 @@ import pytest
 
 from mmvt.errors import LaunchError
 from mmvt_cli.jobs import JOBS, Rendezvous, start_words
-from mmvt_cli.slurm import ClusterOptions, add_options, options_of, parameters, sized
+from mmvt_cli.slurm import ClusterOptions, add_options, options_of, parameters, sized, submit
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAINS = ["-m", "mmvt_cli.train", "a.yaml"]
@@ -123,6 +123,76 @@ class TestWords:
             "--nproc_per_node=1",
             *TRAINS,
         ]
+
+
+@pytest.fixture
+def batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return where a stand-in for Slurm's commands keeps what it is handed, by number."""
+    programs, folder = tmp_path / "bin", tmp_path / "batches"
+    programs.mkdir()
+    folder.mkdir()
+    for name in ("sbatch", "srun"):
+        program = programs / name
+        program.write_text(
+            f'#!/bin/sh\nn=$(ls {folder} | wc -l)\ncp "$1" {folder}/$n\n'
+            'echo "Submitted batch job 10$n"\n'
+        )
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+class TestBatchFiles:
+    """What submitit hands to ``sbatch``; no Slurm has run it."""
+
+    def test_a_step_is_an_array_and_the_next_one_waits_for_it(
+        self, batches: Path, capsys: pytest.CaptureFixture[str]
+    ):
+        given = options(partition="gpu", account="lab", qos="high", constraint="a100&ib", time=30)
+        job = sized(JOBS["slurm_big"], given)
+        steps = [[TRAINS, [*TRAINS, "head=$(touch x)"]], [TRAINS]]
+        assert submit(steps, job, given, "mine") == 0
+        first, second = ((batches / str(n)).read_text() for n in (0, 1))
+        lines = set(first.splitlines())
+        assert {
+            "#SBATCH --array=0-1%2",
+            "#SBATCH --job-name=mmvt-mine",
+            "#SBATCH --nodes=2",
+            "#SBATCH --ntasks-per-node=1",
+            "#SBATCH --gpus-per-node=8",
+            "#SBATCH --partition=gpu",
+            "#SBATCH --account=lab",
+            "#SBATCH --qos=high",
+            "#SBATCH --constraint='a100&ib'",
+            "#SBATCH --time=30",
+            "#SBATCH --signal=USR2@90",
+        } <= lines
+        assert not any("dependency" in line for line in lines)
+        assert "#SBATCH --dependency=afterok:100" in second.splitlines()
+        assert "#SBATCH --array" not in second
+        # what is trained is in submitit's own files, not in what a shell reads
+        assert "touch x" not in first + second
+        assert "mmvt_cli" not in first + second
+        printed = capsys.readouterr().out.splitlines()
+        assert [line.partition(":")[0] for line in printed[::2]] == [
+            "job 100_0",
+            "job 100_1",
+            "job 101",
+        ]
+
+    def test_a_cluster_that_refuses_is_one_error(
+        self, batches: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        job = sized(JOBS["slurm_single"], options())
+        (batches.parent / "bin" / "sbatch").write_text(
+            "#!/bin/sh\necho no such partition\nexit 1\n"
+        )
+        with pytest.raises(LaunchError, match="Slurm takes no job: "):
+            submit([[TRAINS]], job, options(), "mine")
+        monkeypatch.setenv("PATH", "/nowhere")
+        with pytest.raises(LaunchError, match='Slurm takes no job: Could not detect "srun"'):
+            submit([[TRAINS]], job, options(), "mine")
 
 
 class TestLocalJobs:
