@@ -19,9 +19,11 @@ examples:
   mmvt convert checkpoint_best.pt videoclip.safetensors --task projects/retri/videoclip/how2.yaml
   mmvt convert runs/retri/videoclip/checkpoint_best.pt original.safetensors
 
-The direction follows from the keys. A checkpoint of fairseq, a state dict saved by torch and
-safetensors are read, nothing in them is run, and safetensors are written. The original takes what
-is written by: model.load_state_dict(safetensors.torch.load_file("original.safetensors"))
+  mmvt convert runs/retri/videoclip/checkpoint_best.pt videoclip.safetensors --keys ours
+
+The direction follows from the keys, unless --keys says whose the target has. A checkpoint of
+fairseq, a state dict saved by torch and safetensors are read, nothing in them is run, and
+safetensors are written. The original takes what is written by: model.load_state_dict(safetensors.torch.load_file("original.safetensors"))
 A checkpoint of the original needs no conversion: --checkpoint takes it as it is.
 """
 
@@ -31,19 +33,24 @@ def main(argv: list[str] | None = None) -> int:
     """Convert, print what became of the keys, and return 0."""
     parser = argparse.ArgumentParser(
         prog="mmvt convert",
-        description="Convert a checkpoint from the original VideoCLIP or VLM, or to it.",
+        description="Export a checkpoint, or convert it from the original VideoCLIP or VLM or to it.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", type=Path, help="a checkpoint of the original, or ours")
     parser.add_argument("target", type=Path, help="a .safetensors file to write")
     parser.add_argument("--task", type=Path, help="a task YAML whose model it must fit, key by key")
+    parser.add_argument(
+        "--keys",
+        choices=("ours", "original"),
+        help="whose keys the target has (default: not those of the source)",
+    )
     parser.add_argument("--force", action="store_true", help="overwrite the target")
     args = parser.parse_args(argv)
     if args.target.exists() and not args.force:
         raise CheckpointError(f"{args.target} exists; add --force to have it overwritten")
     from mmvt.checkpoint import load_state
-    from mmvt.models.convert_mmpt import convert_checkpoint, from_mmpt
+    from mmvt.models.convert_mmpt import convert_checkpoint, from_mmpt, is_mmpt
 
     given = load_state(args.source)
     try:
@@ -53,8 +60,9 @@ def main(argv: list[str] | None = None) -> int:
             check_fits(ours, args.task)
     except CheckpointError as error:
         raise CheckpointError(f"{args.source}: {error}") from error
-    print(report(given, ours))
-    convert_checkpoint(args.source, args.target)
+    keys = args.keys or ("ours" if is_mmpt(given) else "original")
+    print(report(given, ours, keys))
+    convert_checkpoint(args.source, args.target, keys)
     print(f"written to {args.target}")
     return 0
 
@@ -92,18 +100,17 @@ def check_fits(state: Mapping[str, Tensor], task: Path) -> None:
     print(f"fits the model of {task}: no key is missing, unexpected, or of another shape")
 
 
-def report(given: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> str:
+def report(given: Mapping[str, Tensor], ours: Mapping[str, Tensor], keys: str) -> str:
     """Return what becomes of the keys of a checkpoint.
 
     Args:
         given: the checkpoint.
         ours: the same tensors under our keys, without those that have no counterpart here.
+        keys: whose the result has, ``ours`` or ``original``.
     """
-    from mmvt.models.convert_mmpt import is_mmpt
-
     kept = {id(tensor) for tensor in ours.values()}
     left_out = [key for key, tensor in given.items() if id(tensor) not in kept]
-    whose = "ours" if is_mmpt(given) else "the original"
+    whose = "ours" if keys == "ours" else "the original"
     lines = [f"to {whose}: {len(ours)} of {len(given)} tensors; left out, as nothing uses them:"]
     return "\n".join([*lines, *(f"  {key}" for key in left_out or ["none"])])
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable, Sequence
 from typing import Any, SupportsIndex
 
 import numpy as np
 from fairseq.data import FairseqDataset
+from torch.utils.data import get_worker_info
 
 from mmvt.datasets.batches import ClipBatches
 from mmvt.datasets.multimodal import MultimodalDataset, collate
@@ -46,6 +48,9 @@ class FairseqMultimodalDataset(FairseqDataset):
 
     def __getitems__(self, indices: Iterable[SupportsIndex]) -> list[dict[str, Any]]:
         """Return examples, or all of them as one batch; torch's loaders ask for this first."""
+        if get_worker_info() is not None:
+            # sent to all processes of a job; the one that trains still needs this one, and ends it
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if self._clips is not None:
             return [self._clips(np.array([int(index) for index in indices], np.int64))]
         return [self.dataset[int(index)] for index in indices]

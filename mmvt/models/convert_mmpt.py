@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import torch
 from safetensors.torch import save
@@ -115,12 +116,15 @@ def load_mmpt(
     return load_into(model, from_mmpt(state), allow_missing, allow_unexpected)
 
 
-def convert_checkpoint(source: Path, target: Path) -> State:
+def convert_checkpoint(
+    source: Path, target: Path, keys: Literal["ours", "original"] | None = None
+) -> State:
     """Write a checkpoint of the original under our keys, or one of ours under its, and return it.
 
     Args:
         source: a checkpoint of either, as :func:`mmvt.checkpoint.load_state` reads it.
         target: a ``.safetensors`` file; it is written whole or not at all.
+        keys: whose the target has; None = not those of the source.
 
     Raises:
         CheckpointError: the source is missing, torn or unsafe, or the target has another suffix.
@@ -128,7 +132,9 @@ def convert_checkpoint(source: Path, target: Path) -> State:
     if target.suffix != ".safetensors":
         raise CheckpointError(f"{target} must end with .safetensors; no pickle is written")
     state = load_state(source)
-    state = from_mmpt(state) if is_mmpt(state) else complete_mmpt(to_mmpt(state))
+    ours = from_mmpt(state)
+    to_ours = is_mmpt(state) if keys is None else keys == "ours"
+    state = ours if to_ours else complete_mmpt(to_mmpt(ours))
     with atomic_write(target) as file:
         file.write(save({key: value.clone().contiguous() for key, value in state.items()}))
     return state

@@ -39,7 +39,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> tuple[Pat
     folder = write_run(tmp_path_factory.mktemp("stopped"), corpus)
     begun = start(folder, updates(20), mishap("hold", at=10), *AHEAD)
     begun.wait_for("hold0")
-    begun.signal_and_go(signal.SIGTERM)
+    begun.signal_all_and_go(signal.SIGTERM)
     return folder, begun.end()
 
 

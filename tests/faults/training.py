@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from mmvt_cli.processes import children_of
 from tests.corpus import TASK, write_project
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -132,6 +133,19 @@ class Started:
     def signal_and_go(self, number: signal.Signals) -> None:
         """Send a signal to the process, then let its held workers go on."""
         self.process.send_signal(number)
+        self.go()
+
+    def signal_all_and_go(self, number: signal.Signals) -> None:
+        """Send a signal to all processes of the job, as a cluster does; then let them go on."""
+        ids = [self.process.pid]
+        for parent in ids:
+            ids += children_of(parent)
+        for receiver in ids:
+            os.kill(receiver, number)
+        self.go()
+
+    def go(self) -> None:
+        """Let held workers go on, when what was sent to them has arrived."""
         time.sleep(1)
         (self.folder / "go").touch()
 

@@ -121,3 +121,15 @@ def test_only_safetensors_are_written(
     torch.save(original, tmp_path / "a.pt")
     assert main([str(tmp_path / "a.pt"), str(tmp_path / "b.pt")]) == 2
     assert "must end with .safetensors; no pickle is written" in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_a_training_becomes_safetensors_under_its_own_keys(
+    model: MultimodalModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    source, target = tmp_path / "checkpoint_best.pt", tmp_path / "best.safetensors"
+    torch.save(as_fairseq(model.state_dict()), source)
+    assert main([str(source), str(target), "--keys", "ours"]) == 0
+    assert "to ours: " in capsys.readouterr().out
+    exported = load_file(target)
+    assert exported.keys() == model.state_dict().keys()
+    assert all(torch.equal(exported[key], value) for key, value in model.state_dict().items())
