@@ -17,6 +17,7 @@ from mmvt.config.yaml_file import parse_yaml
 from mmvt.errors import DataError
 from mmvt.evaluators.retrieval_case import RetrievalCase
 from mmvt.files import atomic_write_text
+from mmvt.report.captions import pick_written
 from mmvt.report.curves import CONFIG
 from mmvt.report.figures import curves_figure, heat_map, rank_histogram, recall_figure
 from mmvt.report.run import DIRECTIONS, Evaluation, Run, read_run
@@ -25,6 +26,8 @@ from mmvt.report.samples import no_pictures, pick_samples, pictures_from, sample
 REPORT = "report.html"
 _TEMPLATE = "template.html.j2"
 _SAMPLES = 6
+_SAMPLES_WRITTEN = 12
+_CAPTION_FIGURES = ("BLEU-1", "BLEU-4", "ROUGE-L", "CIDEr-D", "METEOR")
 
 Context = dict[str, Any]
 
@@ -72,6 +75,7 @@ def render(run: Run, videos: Path | None = None) -> str:
         "other_results": {name: _json(results) for name, results in run.other_results.items()},
         "notes": [],
         **_evaluation(run, videos),
+        **_written(run, videos),
     }
     context["notes"] += _absent(run)
     return environment.from_string(template).render(context)
@@ -108,7 +112,20 @@ def _evaluation(run: Run, videos: Path | None) -> Context:
         return context | {
             "notes": ["There is no predictions.npz beside the results: no ranks, no samples."]
         }
-    return context | _predictions(main, _videos_folder(run, videos))
+    return context | _predictions(main, _videos_folder(run, main, videos))
+
+
+def _written(run: Run, videos: Path | None) -> Context:
+    """Return what the page shows of captions that were written."""
+    if run.captions is None:
+        return {"written": [], "figures": {}}
+    folder = _videos_folder(run, run.captions, videos)
+    pictures = pictures_from(folder) if folder else no_pictures
+    figures = {name: run.captions.results.get(name) for name in _CAPTION_FIGURES}
+    return {
+        "written": pick_written(run.captions.predictions or {}, pictures, _SAMPLES_WRITTEN),
+        "figures": {name: value for name, value in figures.items() if value is not None},
+    }
 
 
 def _predictions(main: Evaluation, videos: Path | None) -> Context:
@@ -143,11 +160,11 @@ def _predictions(main: Evaluation, videos: Path | None) -> Context:
     }
 
 
-def _videos_folder(run: Run, videos: Path | None) -> Path | None:
+def _videos_folder(run: Run, of: Evaluation, videos: Path | None) -> Path | None:
     """Return the folder of the videos: the one given, else the one beside the caption file."""
     if videos is not None:
         return videos
-    data: Mapping[str, Any] = run.evaluations[0].protocol.get("config", {})
+    data: Mapping[str, Any] = of.protocol.get("config", {})
     if not data and run.config:
         data = parse_yaml(run.config, run.folder / CONFIG).data
     annotations = value_at(data, ("dataset", "annotations"))
@@ -161,7 +178,7 @@ def _absent(run: Run) -> list[str]:
     notes = []
     if run.training is None:
         notes.append("There are no events of a training in this run: no curves.")
-    if not run.evaluations:
+    if not run.evaluations and run.captions is None:
         notes.append("There are no results of retrieval in this run; mmvt predict makes them.")
     if not run.config:
         notes.append("There is no config.yaml in this run.")

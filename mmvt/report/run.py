@@ -20,7 +20,7 @@ MAIN_EVALUATION = "eval"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Results of retrieval, with the predictions they are of.
+    """Results, with the predictions they are of.
 
     Attributes:
         name: of the folder.
@@ -54,7 +54,8 @@ class Run:
         folder: where it lies.
         config: text of its ``config.yaml``, empty where there is none.
         training: None where nothing was trained, or no events were written.
-        evaluations: the one to report first, then those of the same split.
+        evaluations: of retrieval: the one to report first, then those of the same split.
+        captions: of captions that were written; None where there are none.
         other_results: results that are not of retrieval, by folder.
     """
 
@@ -62,6 +63,7 @@ class Run:
     config: str
     training: Training | None
     evaluations: list[Evaluation]
+    captions: Evaluation | None = None
     other_results: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -90,7 +92,8 @@ def read_run(folder: Path) -> Run:
     ids = retrieval[0].protocol["ids_sha256"] if retrieval else ""
     alike = [one for one in retrieval if one.protocol["ids_sha256"] == ids]
     others = {one.name: one.results for one in every if one not in alike}
-    return Run(folder, text, training, alike, others)
+    written = next((one for one in every if _is_of_captions(one)), None)
+    return Run(folder, text, training, alike, written, others)
 
 
 def _is_retrieval(results: Mapping[str, Any]) -> bool:
@@ -101,6 +104,10 @@ def _is_retrieval(results: Mapping[str, Any]) -> bool:
         and isinstance(results.get("protocol"), dict)
         and {"captions", "videos", "ids_sha256"} <= results["protocol"].keys()
     )
+
+
+def _is_of_captions(evaluation: Evaluation) -> bool:
+    return evaluation.predictions is not None and "hypotheses" in evaluation.predictions
 
 
 def _evaluation(path: Path) -> Evaluation:
