@@ -3,10 +3,10 @@
     python -m bench.step [--repeats 5]
 
 The baseline is a re-statement of the original's step: clips padded to 32 seconds and 96 tokens,
-and fairseq's Adam, a loop over the parameters. With dropout, torch's attention on a CPU is the plain
-product of matrices that it was then. Both sides train the same weights, on clips whose lengths are
-drawn as the original draws them; the losses are compared without dropout, the times taken with it.
-G9 is forward and backward; the whole step comes with the optimizer's.
+and fairseq's Adam, a loop over the parameters. With dropout, torch's attention on a CPU is the
+plain product of matrices that it was then. Both sides train the same weights, on clips whose
+lengths are drawn as the original draws them; the losses are compared without dropout, the times
+taken with it. G9 is forward and backward; the whole step comes with the optimizer's.
 """
 
 from __future__ import annotations

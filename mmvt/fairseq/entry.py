@@ -21,7 +21,7 @@ from omegaconf import DictConfig, open_dict
 
 from mmvt.checkpoint import load_safely
 from mmvt.config.recipe import Recipe
-from mmvt.errors import CheckpointError
+from mmvt.errors import CheckpointError, ConfigError
 
 # imported to register mmtask and the like; fairseq's --user-dir would do nothing by now
 from mmvt.fairseq import arguments, criterion, fused_adam, loop, model, task  # noqa: F401
@@ -130,9 +130,16 @@ def join_workers(cfg: DictConfig) -> None:
 
     Args:
         cfg: fairseq's configuration; its ``distributed_training`` is changed.
+
+    Raises:
+        ConfigError: fp16 is to be trained without a GPU.
     """
     workers = int(os.environ.get("WORLD_SIZE", "1"))
     use_cuda = torch.cuda.is_available() and not cfg.common.cpu
+    if cfg.common.fp16 and not use_cuda:  # fairseq asks for one at the first overflow
+        raise ConfigError(
+            "fairseq.common.fp16 needs a GPU; set fairseq.common.bf16=true instead, or neither"
+        )
     settings: dict[str, Any] = {
         "distributed_world_size": workers,
         "distributed_rank": int(os.environ.get("RANK", "0")),

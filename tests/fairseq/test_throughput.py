@@ -79,6 +79,11 @@ def test_bf16_trains_on_a_cpu(recipe: Path):
     assert found == pytest.approx(whole, rel=0.02)
 
 
+def test_fp16_without_a_gpu_is_refused(recipe: Path):
+    with pytest.raises(ConfigError, match="fp16 needs a GPU; set fairseq.common.bf16=true"):
+        trainer_of(recipe, ON_CPU, "fairseq.common.fp16=true")
+
+
 def test_packing_and_recomputing_by_yaml_change_no_loss(recipe: Path):
     plain = losses(seeded(recipe, NO_DROPOUT, "trunk.packed=false"), 3)
     packed = losses(seeded(recipe, NO_DROPOUT, "trunk.packed=true"), 3)
