@@ -18,12 +18,12 @@ examples:
   mmvt convert checkpoint_best.pt videoclip.safetensors
   mmvt convert checkpoint_best.pt videoclip.safetensors --task projects/retri/videoclip/how2.yaml
   mmvt convert runs/retri/videoclip/checkpoint_best.pt original.safetensors
-
   mmvt convert runs/retri/videoclip/checkpoint_best.pt videoclip.safetensors --keys ours
 
 The direction follows from the keys, unless --keys says whose the target has. A checkpoint of
 fairseq, a state dict saved by torch and safetensors are read, nothing in them is run, and
-safetensors are written. The original takes what is written by: model.load_state_dict(safetensors.torch.load_file("original.safetensors"))
+safetensors are written. The original takes what is written by
+  model.load_state_dict(safetensors.torch.load_file("original.safetensors"))
 A checkpoint of the original needs no conversion: --checkpoint takes it as it is.
 """
 
@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     """Convert, print what became of the keys, and return 0."""
     parser = argparse.ArgumentParser(
         prog="mmvt convert",
-        description="Export a checkpoint, or convert it from the original VideoCLIP or VLM or to it.",
+        description="Export a checkpoint, or convert it from or to the original VideoCLIP or VLM.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmvt.errors import LaunchError, require_package
 from mmvt_cli.jobs import Job, Rendezvous, start_words
+from mmvt_cli.processes import pass_on
 
 if TYPE_CHECKING:
     from submitit.core.utils import DelayedSubmission
@@ -302,8 +303,7 @@ class NodeRun:
 
     def _send(self, number: int) -> None:
         if self._child is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._child.pid, number)
+            pass_on(self._child.pid, number)
 
 
 def _is_running(child: subprocess.Popen[bytes]) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from mmvt_cli.processes import children_of
-from tests.corpus import TASK, write_project
+from tests.corpus import write_project
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = Path("runs", "tiny", "tiny")
@@ -83,13 +83,6 @@ def write_run(folder: Path, corpus: Path, options: str = "") -> Path:
     project.with_name("mishap.py").write_text(MISHAP)
     project.write_text(f"{project.read_text()}plugins: [mishap.py]\ntask: MishapTask\n{options}")
     return folder
-
-
-def write_task(folder: Path, corpus: Path) -> Path:
-    """Write a plain task YAML into a folder; return its path."""
-    path = folder / "tiny.yaml"
-    path.write_text(TASK.format(corpus=corpus))
-    return path
 
 
 @dataclass
