@@ -14,6 +14,7 @@ from fairseq.data.iterators import BackgroundConsumer
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.tasks import setup_task
 
+from mmvt.checkpoint import save_state
 from mmvt.config.recipe import Recipe
 from mmvt.errors import CheckpointError
 from mmvt.fairseq import arguments, entry
@@ -154,6 +155,21 @@ def test_a_run_that_starts_from_the_weights_of_another_makes_batches_of_its_own(
         trainer = trainer_of(recipe, "fairseq.dataset.batch_size=5", change)
         trainer.load_checkpoint(checkpoint)
         trainer.get_train_iterator(epoch=1)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+def test_a_run_begins_with_weights_of_either_form(recipe: Path, tmp_path: Path, suffix: str):
+    path = tmp_path / f"weights{suffix}"
+    model = Recipe.load(recipe).model()
+    for parameter in model.parameters():
+        torch.nn.init.constant_(parameter, 0.25)
+    if suffix == ".pt":
+        torch.save({"model": model.state_dict()}, path)
+    else:
+        save_state(model, path)
+    trainer = trainer_of(recipe, f"fairseq.checkpoint.finetune_from_model={path}")
+    assert trainer.load_checkpoint(str(path)) is None
+    assert all((parameter == 0.25).all() for parameter in trainer.get_model().parameters())
 
 
 def test_a_thread_that_loads_ahead_ends_with_the_run(recipe: Path):

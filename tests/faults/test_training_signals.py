@@ -57,7 +57,7 @@ def test_t30_sigterm_saves_at_the_next_update_and_ends_with_143(stopped: tuple[P
 def test_t26_ten_updates_and_ten_after_a_stop_are_twenty_straight_bit_for_bit(
     stopped: tuple[Path, Ended], tmp_path: Path, corpus: Path
 ):
-    folder, _ = stopped
+    folder = shutil.copytree(stopped[0], tmp_path / "resumed")
     resumed = train(folder, updates(20), *AHEAD)
     assert resumed.code == 0, resumed.output
     assert "@ 10 updates" in resumed.output
