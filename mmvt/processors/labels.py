@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -25,6 +25,40 @@ class ChoiceClips(TextClips):
     """
 
     answer: int
+
+
+@dataclass(frozen=True)
+class QuestionClips(ChoiceClips):
+    """A question about a video, or about a part of it, and its answers as captions of that.
+
+    An open question has the right answer alone.
+
+    Attributes:
+        question: its token ids.
+        groups: kinds that it is of, the widest first.
+        context: token ids of what is known beside the question, such as what is said.
+        known: whether the right answer occurs in training; None = training is not known.
+        guess: what a question that begins like it is most often answered in training.
+    """
+
+    question: list[int]
+    groups: tuple[str, ...]
+    context: list[int] = field(default_factory=list, kw_only=True)
+    known: bool | None = field(default=None, kw_only=True)
+    guess: str | None = field(default=None, kw_only=True)
+
+    @override
+    def scaled(self, factor: float) -> QuestionClips:
+        """Return the same with all times multiplied; see :meth:`TextClips.scaled`.
+
+        Raises:
+            DataError: the factor is 0, so that no step has a time, but a part is asked about.
+        """
+        if factor == 0 and np.isfinite(self.end).any():
+            raise DataError("parts with times need features with a steady number of steps a second")
+        scaled = super().scaled(factor)
+        assert isinstance(scaled, QuestionClips)
+        return scaled
 
 
 @dataclass(frozen=True)

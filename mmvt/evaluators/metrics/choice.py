@@ -15,6 +15,8 @@ from mmvt.evaluators.arrays import Asked, named, read, read_numbers, read_whole
 from mmvt.evaluators.base import Metric, Predictions
 
 Ties = Literal["expectation", "original"]
+# what a model chooses without the video, and without video and question
+BASELINES = ("question_only", "answer_only")
 
 
 class MultipleChoiceMetric(Metric):
@@ -22,7 +24,9 @@ class MultipleChoiceMetric(Metric):
 
     Arrays: ``ids``, ``answers`` (place of the right choice, from 0) and, where questions are of
     kinds, ``groups`` (questions,) or (questions, levels) of the split; ``scored_ids`` and either
-    ``scores`` (predicted, choices), -inf where a question has fewer choices, or ``choices``.
+    ``scores`` (predicted, choices), -inf where a question has fewer choices, or ``choices``. Beside
+    them ``question_only_scores`` and ``answer_only_scores``, where a model was also asked without
+    the video, and without video and question.
 
     Args:
         ties: ``expectation`` (a right choice among t with the highest score counts 1 / t), or
@@ -44,19 +48,29 @@ class MultipleChoiceMetric(Metric):
         asked = Asked.of(predictions, "question", allow_missing=self.allow_missing)
         answers = read_whole(predictions, "answers", len(asked.ids))
         right = answers[asked.places]
-        credit = np.zeros(len(asked.ids))
+        groups = read(predictions, "groups", len(asked.ids)) if "groups" in predictions else None
+
+        def figures(counted: Float64[np.ndarray, " predicted"]) -> dict[str, Any]:
+            credit = np.zeros(len(asked.ids))
+            credit[asked.places] = counted
+            return accuracies(credit, groups)
+
+        def credits_of(name: str) -> Float64[np.ndarray, " predicted"]:
+            scores = read_numbers(predictions, name, asked.scored)
+            _refuse_no_choice(asked, scores, right)
+            return credit_of_scores(scores, right, self.ties)
+
         results: dict[str, Any] = {}
         if "scores" in predictions:
-            scores = read_numbers(predictions, "scores", asked.scored)
-            _refuse_no_choice(asked, scores, right)
-            credit[asked.places] = credit_of_scores(scores, right, self.ties)
-            results["chance"] = _chance(scores)
+            results |= figures(credits_of("scores"))
+            results["chance"] = _chance(predictions["scores"])
         else:
             choices = read_whole(predictions, "choices", len(asked.places))
-            credit[asked.places] = choices == right
-        results |= {"accuracy": _mean(credit), "questions": len(credit)}
-        if "groups" in predictions:
-            results["groups"] = _by_group(credit, read(predictions, "groups", len(credit)))
+            results |= figures((choices == right).astype(float))
+        results["questions"] = len(asked.ids)
+        for name in BASELINES:
+            if f"{name}_scores" in predictions:
+                results[name] = figures(credits_of(f"{name}_scores"))
         return {"protocol": {**asked.protocol("multiple choice"), "ties": self.ties}, **results}
 
 
@@ -97,16 +111,26 @@ def _chance(scores: Num[np.ndarray, "questions choices"]) -> float:
     return _mean(1 / (~np.isneginf(scores)).sum(axis=1)) if len(scores) else 0.0
 
 
-def _by_group(credit: Float64[np.ndarray, " questions"], groups: np.ndarray) -> dict[str, Any]:
-    levels = groups.reshape(len(credit), -1).T
-    return {
-        str(name): {
-            "accuracy": _mean(credit[level == name]),
-            "questions": int((level == name).sum()),
+def accuracies(
+    credit: Float64[np.ndarray, " questions"], groups: np.ndarray | None
+) -> dict[str, Any]:
+    """Return the accuracy over all questions, and of each of their groups if there are any.
+
+    Args:
+        credit: what each question counts, from 0 to 1.
+        groups: (questions,) or (questions, levels) names.
+    """
+    results: dict[str, Any] = {"accuracy": _mean(credit)}
+    if groups is not None:
+        results["groups"] = {
+            str(name): {
+                "accuracy": _mean(credit[level == name]),
+                "questions": int((level == name).sum()),
+            }
+            for level in groups.reshape(len(credit), -1).T
+            for name in np.unique(level)
         }
-        for level in levels
-        for name in np.unique(level)
-    }
+    return results
 
 
 def _mean(values: Float64[np.ndarray, " values"]) -> float:

@@ -58,7 +58,7 @@ class MultipleChoicePredictor(Predictor):
             "ids": np.array([entry.name for entry in entries]),
             "answers": np.array(answers),
             "scored_ids": np.array(list(scored)),
-            "scores": _padded(list(scored.values())),
+            "scores": padded_scores(list(scored.values())),
         }
 
 
@@ -73,7 +73,7 @@ def beside_video(examples: list[Example]) -> dict[str, Tensor]:
     return {**texts, **videos}
 
 
-def _padded(rows: list[np.ndarray]) -> np.ndarray:
+def padded_scores(rows: list[np.ndarray]) -> np.ndarray:
     """Return rows of scores as one array, -inf where a question has fewer choices than others."""
     padded = np.full((len(rows), max(map(len, rows))), -np.inf, np.float32)
     for number, row in enumerate(rows):
