@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from mmvt.errors import CheckpointError
 from mmvt_cli._cli import cli_errors
@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
             check_fits(ours, args.task)
     except CheckpointError as error:
         raise CheckpointError(f"{args.source}: {error}") from error
-    keys = args.keys or ("ours" if is_mmpt(given) else "original")
+    keys: Literal["ours", "original"] = args.keys or ("ours" if is_mmpt(given) else "original")
     print(report(given, ours, keys))
     convert_checkpoint(args.source, args.target, keys)
     print(f"written to {args.target}")

@@ -9,6 +9,7 @@ import os
 import queue
 import threading
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from mmvt.errors import CheckpointError, ConfigError
 # imported to register mmtask and the like; fairseq's --user-dir would do nothing by now
 from mmvt.fairseq import arguments, criterion, fused_adam, loop, model, task  # noqa: F401
 from mmvt.fairseq.observation import observed
-from mmvt.fairseq.saving import LAST, mend
+from mmvt.fairseq.saving import LAST, alone, mend
 from mmvt.fairseq.workers import meeting
 from mmvt.redaction import redacted
 from mmvt.stopping import StopRequest
@@ -54,6 +55,7 @@ def train(
     Raises:
         ConfigError: with every problem of the YAML, before data or device is touched.
         CheckpointError: the weights that it is to begin with are not there, unsafe, or do not fit.
+        StoreError: another training is at work in the folder of the run.
         TrainingError: a loss is not finite, or another worker is gone.
         MMVTError: data is missing or wrong.
         SystemExit: with 143, when it was asked to stop and has saved.
@@ -68,11 +70,15 @@ def train(
         logging.getLogger(name).setLevel(logging.WARNING)
     loop.install(stop or StopRequest())
     try:
-        with observed(cfg, recipe):
-            if cfg.distributed_training.distributed_rank == 0:  # the others wait at the meeting
+        with ExitStack() as stack:
+            first = cfg.distributed_training.distributed_rank == 0
+            if first:  # the others wait for it at the meeting
+                stack.enter_context(alone(Path(cfg.checkpoint.save_dir)))
+            stack.enter_context(observed(cfg, recipe))
+            if first:
                 _check_checkpoints(cfg)
-            with meeting(cfg):
-                distributed_utils.call_main(cfg, fairseq_cli.train.main)
+            stack.enter_context(meeting(cfg))
+            distributed_utils.call_main(cfg, fairseq_cli.train.main)
     finally:
         stop_loading_ahead()
 

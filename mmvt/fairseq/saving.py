@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,27 @@ import torch
 
 from mmvt.checkpoint import UnsafeCheckpointError, load_safely
 from mmvt.errors import CheckpointError
-from mmvt.files import atomic_write
+from mmvt.files import atomic_write, locked
 
 logger = logging.getLogger(__name__)
 
 LAST = "checkpoint_last.pt"
 _NAMES = re.compile(r"checkpoint(_last|_best|\d+|_\d+_\d+|\.best_.+)\.pt")
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other trainings out of the folder of a run while the block runs.
+
+    Raises:
+        StoreError: another one is at work there.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder / ".lock", "the checkpoints of this run"))
+        except OSError as error:
+            logger.warning("%s cannot be locked (%s); start no second training", folder, error)
+        yield
 
 
 def write_checkpoint(state: Mapping[str, Any], path: Path, *, last: bool = True) -> None:

@@ -15,7 +15,9 @@ import torch
 
 from mmvt.checkpoint import UnsafeCheckpointError, load_safely
 from mmvt.errors import CheckpointError
-from mmvt.fairseq.saving import LAST, copy_checkpoint, mend, write_checkpoint
+from mmvt.fairseq.saving import LAST, alone, copy_checkpoint, mend, write_checkpoint
+from mmvt_cli.train import main as train
+from tests.corpus import TASK, write_corpus
 from tests.faults.training import ROOT
 from tests.trap import Trap
 
@@ -165,6 +167,22 @@ def test_t25_a_write_that_fails_leaves_the_last_checkpoint_as_it_was(run: Path):
         write_checkpoint({"model": lambda: None}, run / "checkpoint_1_8.pt")
     assert updates_of(run / LAST) == 6
     assert not list(run.glob(".*"))
+
+
+def test_t16_a_second_training_of_a_run_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(TASK.format(corpus=write_corpus(tmp_path / "corpus", videos=6)))
+    run = Path("runs/task/tiny")
+    run.mkdir(parents=True)
+    with alone(run):
+        assert train(["tiny.yaml", "fairseq.common.cpu=true"]) == 2
+    said = capsys.readouterr().err
+    assert "error: runs/task/tiny/.lock: another process is writing the checkpoints of" in said
+    assert [path.name for path in run.iterdir()] == [".lock"]
+    with alone(run):  # the lock ends with the training that has it
+        pass
 
 
 def test_t33_a_run_does_not_go_on_from_a_checkpoint_that_would_run_code(run: Path):
