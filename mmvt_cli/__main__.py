@@ -11,6 +11,10 @@ COMMANDS = {
     "setup": ("mmvt_cli.setup", "install what training, the demo or development need"),
     "demo": ("mmvt_cli.demo", "make a corpus, train, evaluate, search and report; all measured"),
     "demo data": ("mmvt_cli.demo_data", "make the procedural corpus and its features"),
+    "demo vpt": (
+        "mmvt_cli.demo_vpt",
+        "have a model write captions on the demo's features; measured",
+    ),
     "extract": ("mmvt_cli.extract", "turn video files into features"),
     "transcribe": ("mmvt_cli.transcribe", "write down what is said in video files, with times"),
     "launch": ("mmvt_cli.launch", "run a project YAML (the same as locallaunch.py)"),

