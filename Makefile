@@ -3,6 +3,7 @@
 # make golden     compare with recorded outputs of the original code, a line a case
 # make bench      the benchmarks against the original's ways (about 10 minutes)
 # make demo       from videos to a report, everything measured (about 6 minutes)
+# make demo-vpt   a model that writes captions, on what make demo extracted (about 5 minutes)
 # make check      format, lint, types, import contracts
 # make format     format, and mend what lint can mend
 # make clean      remove .venv and caches
@@ -19,7 +20,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 export HF_HUB_OFFLINE := 1
 
-.PHONY: install test test-slow golden bench demo check format clean
+.PHONY: install test test-slow golden bench demo demo-vpt check format clean
 
 install: $(INSTALLED)
 
@@ -44,6 +45,9 @@ bench: $(INSTALLED)
 
 demo: $(INSTALLED)
 	$(BIN)/python -m mmvt_cli.demo $(DEMO)
+
+demo-vpt: $(INSTALLED)
+	$(BIN)/python -m mmvt_cli.demo_vpt $(DEMO)
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
