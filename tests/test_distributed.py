@@ -16,10 +16,17 @@ ROOT = Path(__file__).resolve().parents[1]
 WORKER = """
 import json
 from mmvt.distributed import evaluating_together, in_turn, is_first, of_all
+from mmvt.evaluators.predictors.running import Entry, batches_of, results_of_all
+entries = [Entry(f"e{n}", "v", n, None if n == 1 else n) for n in range(6)]
+examples = [{"number": n} for n in range(6)]
 with evaluating_together():
+    own = batches_of(examples, entries, 2)
+    batches = [[(e.name, x["number"]) for e, x in batch] for batch in own]
+    found = results_of_all({name: x for batch in batches for name, x in batch}, entries)
     own = {f"item {n}": n * n for n in in_turn(range(3))}
     every = of_all(own, [f"item {n}" for n in (2, 0, 5, 1)])
     print(json.dumps([len(own), list(every.items()), is_first()]))
+    print(json.dumps([batches, list(found.items())]))
 """
 
 
@@ -44,8 +51,14 @@ def test_several_do_each_a_part_and_all_get_all_in_the_order_of_one(tmp_path: Pa
         )
         for rank in range(processes)
     ]
-    said = [json.loads(worker.communicate(timeout=200)[0]) for worker in workers]
+    lines = [worker.communicate(timeout=200)[0].splitlines() for worker in workers]
+    said, entries = ([json.loads(line) for line in part] for part in zip(*lines, strict=True))
     assert sum(done for done, _, _ in said) == 3  # a fourth process has nothing to do
     assert [first for _, _, first in said] == [True] + [False] * (processes - 1)
     for _, every, _ in said:
         assert every == [["item 2", 4], ["item 0", 0], ["item 1", 1]]
+    # batches of a predictor are those of one process alone; the second entry has no features
+    every_batch = [[["e0", 0], ["e2", 2]], [["e3", 3], ["e4", 4]], [["e5", 5]]]
+    assert sorted(batch for batches, _ in entries for batch in batches) == every_batch
+    for _, found in entries:
+        assert found == [["e0", 0], ["e2", 2], ["e3", 3], ["e4", 4], ["e5", 5]]
