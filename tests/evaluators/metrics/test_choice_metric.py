@@ -99,6 +99,25 @@ def test_groups_of_all_levels_have_their_own_accuracy():
     assert flat["groups"] == {name: found["groups"][name] for name in ("C", "T")}
 
 
+def test_what_is_chosen_without_the_video_stands_beside_the_result():
+    rows = np.array(list(ROWS.values()), float)
+    groups = np.array(["C", "C", "T", "T"])
+    found = MultipleChoiceMetric()(
+        scored(ROWS, question_only_scores=-rows, answer_only_scores=0 * rows, groups=groups)
+    )
+    assert found["accuracy"] == 3 / 4
+    assert found["question_only"] == {
+        "accuracy": 1 / 4,
+        "groups": {
+            "C": {"accuracy": 1 / 2, "questions": 2},
+            "T": {"accuracy": 0, "questions": 2},
+        },
+    }
+    assert found["answer_only"]["accuracy"] == pytest.approx(1 / 3)
+    with pytest.raises(DataError, match="answer_only_scores of 4 ids hold NaN"):
+        MultipleChoiceMetric()(scored(ROWS, answer_only_scores=np.nan * rows))
+
+
 def test_a_missing_question_is_an_error_or_wrong():
     some = {name: ROWS[name] for name in ("q4", "q1")}
     with pytest.raises(DataError, match="2 questions without a prediction: 'q2', 'q3'"):

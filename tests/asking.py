@@ -1,0 +1,142 @@
+"""Questions about coloured shapes: files of public forms, features to answer from, small models."""
+
+from __future__ import annotations
+
+import csv
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mmvt.datasets.multimodal import MultimodalDataset, collate
+from mmvt.losses.language import LanguageCrossEntropy
+from mmvt.models.causal_lm import CausalLMTrunk
+from mmvt.models.encoders import VideoTokenMLP
+from mmvt.models.heads.language import LanguageHead
+from mmvt.models.model import MultimodalModel
+from mmvt.models.t5 import T5Trunk
+from mmvt.models.writing import WritingTrunk
+from mmvt.processors.aligners.question import QuestionAligner
+from mmvt.processors.base import Aligner, MetaProcessor, TextProcessor, VideoProcessor
+from mmvt.processors.prompts import PromptLayout
+from tests.corpus import COLOURS, SHAPES, write_tokenizer
+
+WORDS = ("what", "color", "shape", "is", "it", "yes", "no", "'", "?", "and", *COLOURS, *SHAPES)
+VOCABULARY, DIM, WIDTH = 5 + len(WORDS), 8, 32
+VIDEOS = [f"v{number}" for number in range(16)]
+T5 = {
+    "d_model": WIDTH,
+    "d_kv": 16,
+    "d_ff": 64,
+    "num_layers": 1,
+    "num_heads": 2,
+    "vocab_size": VOCABULARY,
+    "dropout_rate": 0.0,
+}
+LLAMA = {
+    "hidden_size": WIDTH,
+    "intermediate_size": 64,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "vocab_size": VOCABULARY,
+    "max_position_embeddings": 64,
+    "bos_token_id": 2,
+    "initializer_range": 0.2,
+}
+KINDS = ["t5", "llama"]
+
+
+class ShownThings(VideoProcessor):
+    """Video vN shows colour N mod 4 and shape N div 4, in its own step each; others are absent."""
+
+    def __contains__(self, video_id: str) -> bool:
+        return video_id in VIDEOS
+
+    def __call__(self, video_id: str) -> np.ndarray:
+        number = int(video_id[1:])
+        features = np.zeros((2, DIM), np.float32)
+        features[0, number % 4] = features[1, 4 + number // 4] = 2
+        return features
+
+
+def answers_of(video: str) -> tuple[str, str]:
+    number = int(video[1:])
+    return COLOURS[number % 4], SHAPES[number // 4]
+
+
+def write_open(path: Path, videos: list[str] = VIDEOS) -> Path:
+    """Write two open questions a video."""
+    rows = []
+    for video in videos:
+        for what, answer in zip(("color", "shape"), answers_of(video), strict=True):
+            rows.append({"video_id": video, "question": f"what {what} ?", "answer": answer})
+    path.write_text(json.dumps(rows))
+    return path
+
+
+def write_choices(path: Path, videos: list[str] = VIDEOS) -> Path:
+    """Write two questions of five answers a video, in the form of NExT-QA."""
+    with path.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["video", "question", "answer", "qid", "type", *(f"a{n}" for n in range(5))])
+        for video in videos:
+            colour, shape = answers_of(video)
+            for qid, (what, right, of) in enumerate(
+                (("color", colour, COLOURS), ("shape", shape, SHAPES))
+            ):
+                options = [*of, "red and blue"]
+                kind = "DO" if qid else "CW"
+                place = options.index(right)
+                table.writerow([video, f"what {what} ?", place, qid, kind, *options])
+    return path
+
+
+def words_in(folder: Path) -> str:
+    return str(write_tokenizer(folder / "tokenizer", WORDS))
+
+
+def layout_of(bert_name: str, **fields: Any) -> PromptLayout:
+    lengths = {"max_video_len": 2, "max_text_len": 5, "max_prompt_len": 12}
+    return PromptLayout(bert_name=bert_name, **(lengths | fields))
+
+
+def dataset_of(
+    meta: MetaProcessor, texts: TextProcessor, bert_name: str, aligner: Aligner | None = None
+) -> MultimodalDataset:
+    return MultimodalDataset(
+        meta_processor=meta,
+        video_processor=ShownThings(),
+        text_processor=texts,
+        aligner=aligner or QuestionAligner(layout=layout_of(bert_name), bert_name=bert_name),
+        allow_missing=True,
+    )
+
+
+def model_of(kind: str) -> MultimodalModel:
+    torch.manual_seed(0)
+    build = {
+        "t5": partial(T5Trunk, model_config=T5, pretrained=False),
+        "llama": partial(CausalLMTrunk, model_config=LLAMA, pretrained=False),
+    }[kind]
+    trunk: WritingTrunk = build()
+    encoder = VideoTokenMLP(hidden_size=WIDTH, input_dim=DIM)
+    head = LanguageHead(hidden_size=WIDTH, transform=False)
+    return MultimodalModel({"video": encoder}, trunk, head).eval()
+
+
+def taught(kind: str, dataset: MultimodalDataset, steps: int = 150) -> MultimodalModel:
+    """Return a model that learned the examples of a dataset by heart."""
+    model = model_of(kind).train()
+    batch = collate([dataset[index] for index in range(len(dataset))])
+    tensors = {key: value for key, value in batch.items() if isinstance(value, torch.Tensor)}
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = LanguageCrossEntropy()(model(**tensors)["logits"], tensors["text_label"])
+        loss.backward()
+        optimizer.step()
+    return model.eval()
