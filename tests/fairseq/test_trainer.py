@@ -18,7 +18,7 @@ from mmvt.checkpoint import save_state
 from mmvt.config.recipe import Recipe
 from mmvt.errors import CheckpointError
 from mmvt.fairseq import arguments, entry
-from mmvt.fairseq.trainer import MultimodalTrainer
+from mmvt.fairseq.trainer import MultimodalTrainer, ValidationStopped
 from tests.corpus import TASK, write_corpus
 
 
@@ -170,6 +170,23 @@ def test_a_run_begins_with_weights_of_either_form(recipe: Path, tmp_path: Path, 
     trainer = trainer_of(recipe, f"fairseq.checkpoint.finetune_from_model={path}")
     assert trainer.load_checkpoint(str(path)) is None
     assert all((parameter == 0.25).all() for parameter in trainer.get_model().parameters())
+
+
+def test_validation_is_left_where_the_run_is_to_stop(recipe: Path):
+    trainer = trainer_of(recipe)
+    trainer.task.load_dataset("valid")
+    batch = next(trainer.get_valid_iterator("valid").next_epoch_itr(shuffle=False))
+    assert trainer.valid_step(batch) is not None
+    trainer.stop.received = True
+    with pytest.raises(ValidationStopped):
+        trainer.valid_step(batch)
+
+
+def test_of_a_run_that_failed_no_checkpoint_is_left_that_nothing_can_go_on_from(
+    recipe: Path, tmp_path: Path
+):
+    assert trainer_of(recipe).save_checkpoint(str(tmp_path / "crash.pt"), {}) is None
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_thread_that_loads_ahead_ends_with_the_run(recipe: Path):
