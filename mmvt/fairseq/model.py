@@ -15,6 +15,7 @@ from torch import Tensor
 from mmvt.checkpoint import FAIRSEQ_PREFIX, State, check_fit
 from mmvt.fairseq.task import FairseqMultimodalTask
 from mmvt.models.convert_mmpt import from_mmpt, is_mmpt
+from mmvt.models.lora import with_adapters
 from mmvt.models.model import MultimodalModel
 
 logger = logging.getLogger(__name__)
@@ -48,8 +49,8 @@ class FairseqMultimodalModel(BaseFairseqModel):
     def upgrade_state_dict_named(self, state_dict: State, name: str) -> None:
         """Make weights of another task, or of the original toolkit, those of this model.
 
-        A head that they lack, or have in another shape, begins anew, and theirs is left out. All
-        else must fit.
+        A head that they lack, or have in another shape, begins anew, and theirs is left out. So do
+        adapters, if they have none at all. All else must fit.
 
         Args:
             state_dict: weights of a checkpoint; they are replaced.
@@ -60,7 +61,8 @@ class FairseqMultimodalModel(BaseFairseqModel):
         """
         prefix = f"{name}.{FAIRSEQ_PREFIX}" if name else FAIRSEQ_PREFIX
         weights = {key.removeprefix(prefix): value for key, value in state_dict.items()}
-        fitted = fit_head(from_mmpt(weights) if is_mmpt(weights) else weights, self.mmmodel)
+        ours = from_mmpt(weights) if is_mmpt(weights) else weights
+        fitted = fit_head(with_adapters(ours, self.mmmodel.state_dict()), self.mmmodel)
         check_fit(self.mmmodel, fitted)
         state_dict.clear()
         state_dict.update({prefix + key: value for key, value in fitted.items()})

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from mmvt.errors import ConfigError, did_you_mean, require_package
 
 DEFAULTS: Mapping[str, Any] = {"r": 8, "alpha": 16, "dropout": 0.0, "target_modules": None}
+_ADAPTER, _ADAPTED = ".lora_", ".base_layer."  # in keys: of an adapter, of the layer it is beside
 
 
 def add_lora(network: nn.Module, options: Mapping[str, Any]) -> None:
@@ -47,6 +48,20 @@ def add_lora(network: nn.Module, options: Mapping[str, Any]) -> None:
         inject_adapter_in_model(config, network)
     except ValueError as error:
         raise ConfigError(f"lora: {error}") from error
+
+
+def with_adapters(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights of a model without adapters as those of the same model with new ones.
+
+    Args:
+        weights: they are returned as they are if they have adapters.
+        own: the weights of the model that is to take them; its adapters are taken.
+    """
+    if any(_ADAPTER in key for key in weights):
+        return dict(weights)
+    moved = {key.replace(_ADAPTED, "."): key for key in own if _ADAPTED in key}
+    renamed = {moved.get(key, key): value for key, value in weights.items()}
+    return renamed | {key: value for key, value in own.items() if _ADAPTER in key}
 
 
 def _problems(options: Mapping[str, Any]) -> Iterator[str]:

@@ -18,7 +18,7 @@ from mmvt.models.decoding import Decoding
 from mmvt.models.encoders import VideoTokenMLP
 from mmvt.models.generation import write
 from mmvt.models.heads.language import LanguageHead
-from mmvt.models.lora import add_lora
+from mmvt.models.lora import add_lora, with_adapters
 from mmvt.models.model import MultimodalModel
 from mmvt.models.speed import Speed
 from mmvt.models.t5 import T5Trunk
@@ -108,6 +108,28 @@ def test_what_was_learned_comes_back_from_a_file(kind: str, tmp_path: Path) -> N
     load_into(again, load_state(tmp_path / "model.safetensors"))
     expected = model.eval()(**batch())["logits"]
     assert torch.equal(again.eval()(**batch())["logits"], expected)
+
+
+@needs_peft
+@pytest.mark.parametrize("kind", KINDS)
+def test_adapters_go_on_from_weights_that_were_learned_without(kind: str) -> None:
+    plain = model_of(kind)
+    updated(plain, 3)
+    weights = plain.state_dict()
+    adapted = model_of(kind, {"r": 2})
+    load_into(adapted, with_adapters(weights, adapted.state_dict()))
+    with torch.no_grad():
+        expected = plain.eval()(**batch())["logits"]
+        assert torch.equal(adapted.eval()(**batch())["logits"], expected)
+    assert with_adapters(weights, weights).keys() == weights.keys()
+
+
+@needs_peft
+def test_adapters_that_were_learned_are_not_begun_anew() -> None:
+    learned, fresh = model_of("llama", {"r": 2}), model_of("llama", {"r": 2})
+    updated(learned, 3)
+    weights = with_adapters(learned.state_dict(), fresh.state_dict())
+    assert all(torch.equal(weights[key], value) for key, value in learned.state_dict().items())
 
 
 @needs_peft
