@@ -38,7 +38,7 @@ def named(folder: str) -> list[str]:
     return [path.as_posix() for path in shipped() if path.parts[1] == folder]
 
 
-@pytest.mark.parametrize("name", named("task"))
+@pytest.mark.parametrize("name", [*named("task"), *named("vpt")])
 def test_a_task_is_built_and_run_at_tiny_size(name: str):
     path = Path(name)
     if path in all_projects():
@@ -121,7 +121,7 @@ def test_pre_training_is_that_of_the_papers():
     assert clips == {"retri/videoclip": 512, "mtm/vlm": 256}
 
 
-@pytest.mark.parametrize("name", [*named("task"), *named("retri"), *named("mtm")])
+@pytest.mark.parametrize("name", [*named("task"), *named("retri"), *named("mtm"), *named("vpt")])
 def test_a_baseline_is_short(name: str):
     if name not in ("projects/task/default.yaml", "projects/task/videoclip.yaml"):
         assert len(Path(name).read_text().splitlines()) <= LONGEST
