@@ -35,6 +35,7 @@ TINY_BERT = {
     "max_position_embeddings": 2048,
 }
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+ANSWERS = ("yes", "no")
 CAPTIONS = 5
 EXAMPLES = 2
 
@@ -53,8 +54,8 @@ def shrink(recipe: Recipe, folder: Path) -> None:
         recipe: its plans are changed.
         folder: it must be there as long as parts are built.
     """
-    words = [f"word{number}" for number in range(VOCABULARY - len(SPECIAL))]
-    (folder / "vocab.txt").write_text("\n".join([*SPECIAL, *words]), encoding="utf-8")
+    words = [f"word{number}" for number in range(VOCABULARY - len(SPECIAL) - len(ANSWERS))]
+    (folder / "vocab.txt").write_text("\n".join([*SPECIAL, *words, *ANSWERS]), encoding="utf-8")
     settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": True}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
     (folder / "config.json").write_text(json.dumps(TINY_BERT), encoding="utf-8")
