@@ -165,12 +165,13 @@ class OptionPredictor(Predictor):
     ) -> Float[Tensor, " answers"]:
         labels = torch.cat([example["text_label"] for example in examples])
         rows = way.seen({**beside_video(examples), "text_label": labels})
-        told = outputs_of(model, rows)["logits"].float().log_softmax(dim=-1).cpu()
+        told = outputs_of(model, rows)["logits"].log_softmax(dim=-1)
+        labels = labels.to(told.device)
         if "against" in examples[0]:
-            against = torch.cat([example["against"] for example in examples])
-            return (told.gather(1, labels) - told.gather(1, against))[:, 0]
+            against = torch.cat([example["against"] for example in examples]).to(told.device)
+            return (told.gather(1, labels) - told.gather(1, against))[:, 0].cpu()
         real = labels != IGNORED
-        each = told.gather(1, labels[real][:, None])[:, 0].split(real.sum(dim=1).tolist())
+        each = told.gather(1, labels[real][:, None])[:, 0].cpu().split(real.sum(dim=1).tolist())
         return torch.stack([own.mean() if self.by_length else own.sum() for own in each])
 
 
