@@ -67,7 +67,8 @@ def _ids(named: Mapping[str, nn.Parameter], groups: list[str]) -> set[int]:
 
 
 def _near(group: str, named: Mapping[str, nn.Parameter]) -> str:
-    """Return what was probably meant, of all parts and parameters."""
+    """Return what was probably meant, of all parts and parameters; else which parts there are."""
     steps = [name.split(".") for name in named]
     depth = group.count(".") + 1
-    return did_you_mean(group, {".".join(step[:depth]) for step in steps})
+    near = did_you_mean(group, {".".join(step[:depth]) for step in steps})
+    return near or f" (it has {', '.join(dict.fromkeys(step[0] for step in steps))})"

@@ -82,7 +82,7 @@ def test_a_group_of_nothing_is_one_error_for_all_of_them() -> None:
     assert error.value.problems == [
         "trainable.only: no parameter of the model is in 'haed'; did you mean head?",
         "trainable.frozen: no parameter of the model is in 'trnk.0'; did you mean trunk.0?",
-        "trainable.frozen: no parameter of the model is in 'x'",
+        "trainable.frozen: no parameter of the model is in 'x' (it has words, trunk, head)",
     ]
 
 
