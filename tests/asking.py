@@ -23,6 +23,7 @@ from mmvt.processors.aligners.question import QuestionAligner
 from mmvt.processors.base import Aligner, MetaProcessor, TextProcessor, VideoProcessor
 from mmvt.processors.prompts import PromptLayout
 from tests.corpus import COLOURS, SHAPES, write_tokenizer
+from tests.standins import Scene, write_csv, write_json, write_jsonl
 
 WORDS = ("what", "color", "shape", "is", "it", "yes", "no", "'", "?", "and", *COLOURS, *SHAPES)
 VOCABULARY, DIM, WIDTH = 5 + len(WORDS), 8, 32
@@ -140,3 +141,46 @@ def taught(kind: str, dataset: MultimodalDataset, steps: int = 150) -> Multimoda
         loss.backward()
         optimizer.step()
     return model.eval()
+
+
+def write_questions(folder: Path) -> dict[str, dict[str, Any]]:
+    """Write NExT-QA, ActivityNet-QA and TVQA over the same videos; return the fields of each."""
+    scene = Scene(folder)
+    names = {"train": [f"v_{n}" for n in range(6)], "val": [f"v_{n}" for n in range(6, 9)]}
+    says = {name: scene.text(n) for n, name in enumerate([*names["train"], *names["val"]])}
+    store = scene.write({name: [text] * 9 for name, text in says.items()})["store"]
+    (folder / "subtitles").mkdir()
+    for name, text in says.items():
+        said = f"1\n00:00:01,000 --> 00:00:05,000\n{text}\n"
+        (folder / "subtitles" / f"{name}.srt").write_text(said)
+    fields: dict[str, dict[str, Any]] = {
+        "nextqa": {"store": store},
+        "activitynet_qa": {"store": store},
+        "tvqa": {"store": store},
+    }
+    for split, own in names.items():
+        answers = {name: [says[name], *(scene.text(20 + n) for n in range(4))] for name in own}
+        write_csv(
+            folder / f"{split}.csv",
+            ["video", "question", "answer", "qid", "type", "a0", "a1", "a2", "a3", "a4"],
+            [[name, "what is added", 0, 1, "TN", *answers[name]] for name in own],
+        )
+        ids = [{"question_id": f"{name}_1"} for name in own]
+        asked = [{"video_name": n.removeprefix("v_"), "question": "what is added"} for n in own]
+        answered = [{"answer": says[name], "type": 5} for name in own]
+        write_json(folder / f"{split}_q.json", [i | q for i, q in zip(ids, asked, strict=True)])
+        write_json(folder / f"{split}_a.json", [i | a for i, a in zip(ids, answered, strict=True)])
+        show = {"q": "what is added", "show_name": "Friends", "ts": "2.5-4", "answer_idx": 0}
+        write_jsonl(
+            folder / f"{split}.jsonl",
+            [
+                {**show, "qid": int(name[2:]), "vid_name": name}
+                | {f"a{n}": text for n, text in enumerate(answers[name])}
+                for name in own
+            ],
+        )
+        for name, file in (("nextqa", ".csv"), ("activitynet_qa", "_q.json"), ("tvqa", ".jsonl")):
+            fields[name][f"{split}_path"] = str(folder / f"{split}{file}")
+    fields["activitynet_qa"]["test_path"] = None
+    fields["tvqa"]["text_processor"] = {"transcripts": str(folder / "subtitles")}
+    return fields

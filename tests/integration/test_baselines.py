@@ -29,6 +29,7 @@ from mmvt_cli.check import all_projects
 from mmvt_cli.predict import main as predict
 from mmvt_cli.train import main as train
 from tests import standins
+from tests.asking import write_questions
 from tests.corpus import DIM
 from tests.launching import ROOT
 from tests.original_yaml import write_original
@@ -67,6 +68,12 @@ SMALLER = [  # the same for a YAML of the original
     *("dataset.max_len=56", f"encoders.video={{name: VideoTokenMLP, input_dim: {DIM}}}"),
     *("fairseq.common.fp16=false", "fairseq.common.cpu=true", "fairseq.dataset.num_workers=0"),
     "fairseq.optimization.max_update=2",
+]
+QUESTIONS = ("nextqa", "activitynet_qa", "tvqa")
+SMALL_T5 = [
+    "trunk.model_config={d_model: 16, d_kv: 8, d_ff: 32, num_layers: 1, num_heads: 2}",
+    f"encoders.video.input_dim={DIM}",
+    "dataset.max_prompt_len=64",
 ]
 VIDEOS, CLIPS = 64, 6  # of HowTo100M; as many videos as a group of the papers takes, twice
 FEWER = "dataset.subsampling=4"  # samples of a video than in the papers
@@ -124,6 +131,7 @@ def write_data(folder: Path) -> dict[str, dict[str, Any]]:
         "activitynet": standins.write_activitynet(folder / "activitynet"),
         "qvhighlights": highlights,
         "hmdb51": standins.write_hmdb51(folder / "hmdb51"),
+        **write_questions(folder / "questions"),
     }
 
 
@@ -299,7 +307,19 @@ def test_every_task_is_evaluated_zero_shot(
     evaluate(family / f"{name}.yaml")
 
 
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_questions_are_learned_and_asked_with_and_without_the_video(name: str):
+    task = Path("projects/vpt", f"{name}.yaml")
+    run(task, *SMALL_T5)
+    evaluate(task, *SMALL_T5)
+    results = json.loads(Path("runs/vpt", name, "eval/results.json").read_text())
+    assert results["questions"] == 3
+    assert {"question_only", "answer_only"} <= results.keys()
+
+
 def test_every_task_that_comes_with_mmvt_is_run_here():
+    asked = {path.stem for path in all_projects() if path.parent == Path("projects/vpt")}
+    assert asked == set(QUESTIONS)
     tasks = {path.stem for path in all_projects() if path.parent == OURS}
     trained = [name for _, name in (*QUICK, *TRAINED)]
     pairs = {*trained, *(f"test_{name}" for name in trained), *(name for _, name in ZERO_SHOT)}
