@@ -212,6 +212,7 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
             "StepRecallMetric": "mmvt.evaluators.metrics.localization",
             "MomentMetric": "mmvt.evaluators.metrics.moment",
             "CaptionMetric": "mmvt.evaluators.metrics.captions",
+            "DenseCaptionMetric": "mmvt.evaluators.metrics.dense",
             "HighlightMetric": "mmvt.evaluators.metrics.highlight",
             "ActionRecognitionMetric": "mmvt.evaluators.metrics.action",
         },

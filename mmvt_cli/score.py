@@ -16,6 +16,7 @@ examples:
   mmvt score nextqa my_answers.json nextqa/val.csv --json
   mmvt score nextqa my_answers.json nextqa/val.csv --allow-missing --out results.json
   mmvt score captions my_captions.json yc2_val.json --meteor-jar meteor/meteor-1.5.jar
+  mmvt score dense my_submission.json val_1.json
 
 An id that is missing, unexpected or there twice is an error, and so is what is no number. The same
 files give the same bytes of JSON.
@@ -24,11 +25,14 @@ BENCHMARKS = {
     "qvhighlights": "moments and highlights: a line of JSON a query, as for the public evaluator",
     "nextqa": "multiple choice: JSON with {'prediction': place} of each question VIDEO_QID",
     "captions": "captions: JSON with {id: caption}, or a list or lines of {'id', 'caption'}",
+    "dense": "captions with times: JSON with results: {id: [{'sentence', 'timestamp'}]}",
 }
-NOUNS = ("queries", "questions", "clips")
+NOUNS = ("queries", "questions", "clips", "videos")
 WINDOWS = ("R1@0.5", "R1@0.7", "mAP@0.5", "mAP@0.75", "mAP")
 CLIPS = ("mAP", "Hit@1")
 WORDS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr-D", "METEOR")
+OVERLAPS = ("precision", "recall", "CIDEr-D", "METEOR")
+STORIES = ("SODA_c", "SODA_c_precision", "SODA_c_recall")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -52,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
         )
         one.add_argument("--json", action="store_true", help="print JSON instead of a table")
         one.add_argument("--out", type=Path, metavar="FILE", help="write the JSON there as well")
-        if name == "captions":
+        if name in ("captions", "dense"):
             one.add_argument("--meteor-jar", type=Path, metavar="JAR", help="METEOR 1.5, for Java")
     return made
 
@@ -99,9 +103,10 @@ def score(
     Raises:
         DataError: a file cannot be read, or an id is missing, unexpected or there twice.
     """
-    from mmvt.evaluators import caption_files, submissions
+    from mmvt.evaluators import caption_files, dense_files, submissions
     from mmvt.evaluators.metrics.captions import CaptionMetric
     from mmvt.evaluators.metrics.choice import MultipleChoiceMetric
+    from mmvt.evaluators.metrics.dense import DenseCaptionMetric
     from mmvt.evaluators.metrics.highlight import HighlightMetric, official_names
     from mmvt.files import sha256_file
 
@@ -113,6 +118,10 @@ def score(
     elif benchmark == "nextqa":
         arrays = submissions.nextqa_predictions(predictions, annotations)
         results = dict(MultipleChoiceMetric(allow_missing=allow_missing)(arrays))
+    elif benchmark == "dense":
+        arrays = dense_files.dense_predictions(predictions, annotations)
+        dense = DenseCaptionMetric(meteor_jar=meteor_jar, allow_missing=allow_missing)
+        results = dict(dense(arrays))
     else:
         arrays = caption_files.caption_predictions(predictions, annotations)
         results = dict(CaptionMetric(meteor_jar=meteor_jar, allow_missing=allow_missing)(arrays))
@@ -140,8 +149,12 @@ def as_text(results: Mapping[str, Any]) -> str:
     if "groups" in results:
         whole = {"all": {name: results[name] for name in ("accuracy", "questions")}}
         lines += ["", *_table("", ("questions", "accuracy"), {**whole, **results["groups"]})]
+    if "by_iou" in results:
+        lines += ["", *_table("IoU", OVERLAPS, {**results["by_iou"], "mean": results})]
+        lines += ["", *_table("", STORIES, {"all": results})]
     if "BLEU-1" in results:
         lines += ["", *_table("", WORDS, {"all": results})]
+    if "absent" in results:
         lines += [f"no {name}: {why}" for name, why in results["absent"].items()]
     return "\n".join(lines)
 

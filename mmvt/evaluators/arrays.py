@@ -122,6 +122,20 @@ def read_ids(predictions: Predictions, name: str) -> list[str]:
     return array.tolist()
 
 
+def read_texts(predictions: Predictions, name: str, rows: int | None = None) -> list[str]:
+    """Return an array of texts as a list.
+
+    Raises:
+        DataError: it is absent, has another number of rows, or holds something else.
+    """
+    array = read(predictions, name, rows)
+    # what has no element has no type either
+    if array.ndim != 1 or (array.size and array.dtype.kind != "U"):
+        raise DataError(f"{name} must hold one text each")
+    texts: list[str] = array.tolist()
+    return texts
+
+
 def read_whole(
     predictions: Predictions, name: str, rows: int | None = None, *, end: int | None = None
 ) -> Int64[np.ndarray, " rows *more"]:

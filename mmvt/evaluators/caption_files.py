@@ -35,10 +35,10 @@ def caption_predictions(path: Path, annotations: Path) -> Predictions:
     return {
         "ids": np.array(list(dict.fromkeys(name for name, _ in references))),
         "reference_ids": np.array([name for name, _ in references]),
-        "references": _array(annotations, references),
+        "references": text_array(annotations, references),
         "reference_source": np.array("texts"),
         "scored_ids": np.array([name for name, _ in written], np.str_),
-        "hypotheses": _array(path, written),
+        "hypotheses": text_array(path, written),
     }
 
 
@@ -113,8 +113,13 @@ def _texts(record: Record, name: str, value: Any) -> Sequence[str]:
     return []
 
 
-def _array(path: Path, captions: Captions) -> np.ndarray:
-    longest = max((text for _, text in captions), key=len)
+def text_array(path: Path, captions: Captions) -> np.ndarray:
+    """Return captions as an array.
+
+    Raises:
+        DataError: one is so long that the array would fill the memory.
+    """
+    longest = max((text for _, text in captions), key=len, default="")
     # a row of an array of texts is as wide as the longest one
     if 4 * len(longest) * len(captions) > MOST_BYTES:
         name = next(name for name, text in captions if text is longest)

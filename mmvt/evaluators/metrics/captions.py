@@ -11,7 +11,7 @@ from typing import Any
 from typing_extensions import override
 
 from mmvt.errors import DataError, MissingPackageError
-from mmvt.evaluators.arrays import Asked, named, read
+from mmvt.evaluators.arrays import Asked, named, read_texts
 from mmvt.evaluators.base import Metric, Predictions
 from mmvt.evaluators.metrics.meteor import meteor
 from mmvt.evaluators.metrics.ngrams import BETA, ORDER, SIGMA, CiderD, bleu, rouge_l
@@ -44,7 +44,7 @@ class CaptionMetric(Metric):
     def __call__(self, predictions: Predictions) -> Mapping[str, Any]:
         asked = Asked.of(predictions, "clip", allow_missing=self.allow_missing)
         written = dict(
-            zip(asked.scored, _texts(predictions, "hypotheses", len(asked.places)), strict=True)
+            zip(asked.scored, read_texts(predictions, "hypotheses", len(asked.places)), strict=True)
         )
         hypotheses = [words_of(written.get(name, "")) for name in asked.ids]
         references = _references(predictions, asked)
@@ -100,29 +100,15 @@ class CaptionMetric(Metric):
         return {"file": self.meteor_jar.name, "sha256": sha256_file(self.meteor_jar)}
 
 
-def _texts(predictions: Predictions, name: str, rows: int | None = None) -> list[str]:
-    """Return an array of texts.
-
-    Raises:
-        DataError: it is absent, has another number of rows, or holds something else.
-    """
-    array = read(predictions, name, rows)
-    # what has no element has no type either
-    if array.ndim != 1 or (array.size and array.dtype.kind != "U"):
-        raise DataError(f"{name} must hold one text each")
-    texts: list[str] = array.tolist()
-    return texts
-
-
 def _references(predictions: Predictions, asked: Asked) -> list[list[list[str]]]:
     """Return the words of each reference of each clip.
 
     Raises:
         DataError: a reference is of no clip of the split, or a clip has none. Ids are named.
     """
-    names = _texts(predictions, "reference_ids")
+    names = read_texts(predictions, "reference_ids")
     own: dict[str, list[list[str]]] = defaultdict(list)
-    for name, text in zip(names, _texts(predictions, "references", len(names)), strict=True):
+    for name, text in zip(names, read_texts(predictions, "references", len(names)), strict=True):
         own[name].append(words_of(text))
     if unknown := sorted(own.keys() - set(asked.ids)):
         raise DataError(f"{len(unknown)} ids of references are not in the split: {named(unknown)}")

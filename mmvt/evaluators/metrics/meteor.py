@@ -35,6 +35,27 @@ def meteor(
     Raises:
         MissingPackageError: Java or the file is absent, or the program fails; the message says why.
     """
+    return _said(hypotheses, references, jar, time_limit)[1]
+
+
+def meteor_of_each(
+    hypotheses: Sequence[str],
+    references: Sequence[Sequence[str]],
+    jar: Path,
+    time_limit: float = TIME_LIMIT,
+) -> list[float]:
+    """Return METEOR of each caption by itself; see :func:`meteor`.
+
+    Raises:
+        MissingPackageError: Java or the file is absent, or the program fails; the message says why.
+    """
+    return _said(hypotheses, references, jar, time_limit)[0] if hypotheses else []
+
+
+def _said(
+    hypotheses: Sequence[str], references: Sequence[Sequence[str]], jar: Path, time_limit: float
+) -> tuple[list[float], float]:
+    """Return what the program says of each caption, and of all."""
     java = shutil.which("java")
     if java is None:
         raise MissingPackageError("there is no Java")
@@ -52,8 +73,8 @@ def meteor(
         return _run([*command, *map(str, paths), *options], len(hypotheses), time_limit)
 
 
-def _run(command: Sequence[str], captions: int, time_limit: float) -> float:
-    """Return what the program says of all captions.
+def _run(command: Sequence[str], captions: int, time_limit: float) -> tuple[list[float], float]:
+    """Return what the program says of each caption, and of all.
 
     Raises:
         MissingPackageError: it fails, or says something of more or fewer captions.
@@ -63,11 +84,11 @@ def _run(command: Sequence[str], captions: int, time_limit: float) -> float:
     except subprocess.TimeoutExpired as error:
         raise MissingPackageError(f"METEOR took longer than {time_limit:g} s") from error
     said = done.stderr.splitlines() or [""]
-    told = sum(map(_is_share, said))  # one a caption; Java may say more
-    if done.returncode or told != captions or not _is_share(done.stdout):
+    told = [float(line) for line in said if _is_share(line)]  # one a caption; Java may say more
+    if done.returncode or len(told) != captions or not _is_share(done.stdout):
         failed = next((line for line in said if "Exception" in line or "Error" in line), said[0])
         raise MissingPackageError(f"METEOR failed: {failed}")
-    return float(done.stdout)
+    return told, float(done.stdout)
 
 
 def _is_share(text: str) -> bool:
