@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -10,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from mmvt.errors import CheckpointError, MissingWeightsError
-from mmvt.features.weights import WEIGHTS, kept_file, weight_file
+from mmvt.errors import CheckpointError, MissingPackageError, MissingWeightsError
+from mmvt.features.weights import WEIGHTS, kept_file, pretrained_place, weight_file
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -93,3 +94,20 @@ def test_weights_that_are_kept_by_hand_are_found_there_or_at_their_path(
     (tmp_path / "pretrained_models").mkdir()
     (tmp_path / "pretrained_models" / "w.pth").touch()
     assert kept_file("w.pth", "https://a.b/w") == Path("pretrained_models/w.pth")
+
+
+def test_a_model_is_found_by_the_folder_that_it_is_in() -> None:
+    place = {"pretrained_model_name_or_path": str(weight_file("minilm"))}
+    assert pretrained_place("minilm") == place
+    assert pretrained_place("some/name") == {"pretrained_model_name_or_path": "some/name"}
+
+
+@pytest.mark.parametrize("package", ["gguf", "accelerate"])
+def test_what_reads_a_gguf_file_must_be_installed(
+    package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("gguf", "accelerate"):
+        there = None if module == package else importlib.util
+        monkeypatch.setitem(sys.modules, module, there)
+    with pytest.raises(MissingPackageError, match=f"'{package}' is not installed; run: .*demo"):
+        pretrained_place("models/some.gguf")
