@@ -88,7 +88,7 @@ def test_a_signal_reaches_every_process_once_and_ends_the_launcher(
             time.sleep(0.01)
     launcher.send_signal(number)
     # the first job ends well after the signal, the second with a code of its own
-    assert launcher.wait(timeout=30) == 128 + number
+    assert launcher.wait(timeout=180) == 128 + number
     assert [Path(name).read_text() for name in names] == [f"{int(number)};"] * 2
 
 

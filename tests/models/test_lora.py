@@ -30,7 +30,6 @@ needs_peft = pytest.mark.skipif(
     importlib.util.find_spec("peft") is None,
     reason="peft is not installed; run: python -m mmvt_cli.setup lora",
 )
-pytestmark = pytest.mark.may_skip("peft is an option")
 
 
 def model_of(kind: str, lora: dict[str, Any] | None = None) -> MultimodalModel:
