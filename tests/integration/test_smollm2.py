@@ -25,7 +25,6 @@ ABSENT = [
 ]
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.may_skip("the weights are half a gigabyte in memory"),
     pytest.mark.skipif(
         bool(ABSENT),
         reason=f"{', '.join(ABSENT)} not installed; run: python -m mmvt_cli.setup demo lora",
