@@ -125,6 +125,7 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
             "StepLocalizationAligner": "mmvt.processors.aligners.localization",
             "MomentAligner": "mmvt.processors.aligners.moment",
             "CaptioningAligner": "mmvt.processors.aligners.captioning",
+            "DenseCaptionAligner": "mmvt.processors.aligners.dense",
         },
     ),
     "encoder": (
@@ -191,6 +192,7 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
         {
             "RetrievalPredictor": "mmvt.evaluators.predictors.retrieval",
             "CaptionPredictor": "mmvt.evaluators.predictors.caption",
+            "DenseCaptionPredictor": "mmvt.evaluators.predictors.dense",
             "MultipleChoicePredictor": "mmvt.evaluators.predictors.choice",
             "AnswerPredictor": "mmvt.evaluators.predictors.question",
             "OptionPredictor": "mmvt.evaluators.predictors.question",
