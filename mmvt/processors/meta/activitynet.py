@@ -58,7 +58,7 @@ def read_described(path: Path) -> list[Described]:
 
 
 class ActivityNetCaptionsMetaProcessor(ListedMetaProcessor):
-    """Lists videos with their paragraphs, or with each timed sentence.
+    """Lists videos with their paragraphs, with each timed sentence, or with all of them.
 
     Args:
         split: ``train``, ``valid`` or ``test``.
@@ -66,7 +66,7 @@ class ActivityNetCaptionsMetaProcessor(ListedMetaProcessor):
         val_path: captions for validation, and for testing without ``test_path``.
         test_path: captions for testing.
         per: an example is a ``paragraph`` (all sentences of a video joined, in the order of the
-            file) or a ``sentence`` with its times.
+            file), a ``sentence`` with its times, or ``dense``: all of a video with theirs.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class ActivityNetCaptionsMetaProcessor(ListedMetaProcessor):
         train_path: Path | None = None,
         val_path: Path | None = None,
         test_path: Path | None = None,
-        per: Literal["paragraph", "sentence"] = "paragraph",
+        per: Literal["paragraph", "sentence", "dense"] = "paragraph",
     ) -> None:
         paths = SplitPaths(train_path, val_path, test_path)
         path, videos = read_split(split, paths, read_described)
@@ -85,9 +85,16 @@ class ActivityNetCaptionsMetaProcessor(ListedMetaProcessor):
             super().__init__(
                 [(video.video_id, f"{path.stem}:{video.video_id}") for video in videos]
             )
+        elif per == "dense":
+            super().__init__([(video.video_id, dense_id(path, video)) for video in videos])
         else:
             warn_of_shared(path, ((v.video_id, text) for v in videos for text in v.sentences))
             super().__init__(sentence_examples(path, videos))
+
+
+def dense_id(path: Path, video: Described) -> str:
+    """Return the text id of all sentences of a video with their times."""
+    return f"{path.stem}:{video.video_id}#all"
 
 
 def sentence_examples(path: Path, videos: Sequence[Described]) -> list[tuple[str, str]]:

@@ -55,6 +55,22 @@ def test_a_paragraph_is_of_the_whole_video_and_a_sentence_has_its_times(
         texts("v_00000000002")
 
 
+def test_dense_captions_are_all_sentences_in_time_order(
+    files: dict[str, Any], tmp_path: Path
+) -> None:
+    assert examples(files, split="valid", per="dense") == [
+        ("v_00000000002", "val_1:v_00000000002#all")
+    ]
+    clips = built(ActivityNetCaptionsTextProcessor, files)("val_1:v_00000000002#all")
+    assert (clips.start.tolist(), clips.end.tolist()) == ([0.28, 10.28, 20.28], [9.5, 19.5, 29.5])
+    (tmp_path / "own.json").write_text(
+        json.dumps({"v_x": {"timestamps": [[5, 9], [0, 4]], "sentences": ["then", "first"]}})
+    )
+    fields = {**files, "val_path": str(tmp_path / "own.json")}
+    clips = built(ActivityNetCaptionsTextProcessor, fields)("own:v_x#all")
+    assert (clips.start.tolist(), clips.texts) == ([0.0, 5.0], ["first", "then"])
+
+
 def test_the_real_file_has_4917_videos(shared: Path) -> None:
     fields = {"val_path": str(shared / VAL_1)}
     assert len(examples(fields, split="valid")) == 4917
