@@ -52,6 +52,7 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
         "mmvt.processors.base:VideoProcessor",
         {
             "StoreVideoProcessor": "mmvt.processors.video.store",
+            "ExpertsVideoProcessor": "mmvt.processors.video.experts",
             "ClipVideoProcessor": "mmvt.processors.video.clips",
             "NpyVideoProcessor": "mmvt.processors.video.npy",
             "ShardedVideoProcessor": "mmvt.processors.video.shards",
@@ -133,6 +134,7 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
         {
             "VideoTokenMLP": "mmvt.models.encoders",
             "ExpertEncoder": "mmvt.models.experts",
+            "ExpertsEncoder": "mmvt.models.experts",
             "ClassNameEncoder": "mmvt.models.bridge",
         },
     ),

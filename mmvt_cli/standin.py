@@ -14,6 +14,7 @@ from mmvt.config.merge import value_at
 from mmvt.config.plan import Plan
 from mmvt.config.recipe import Recipe
 from mmvt.datasets.multimodal import collate
+from mmvt.models.expert_shapes import expert_shapes
 from mmvt.processors.base import TextClips
 from mmvt.processors.labels import (
     ChoiceClips,
@@ -107,6 +108,8 @@ def _rows(recipe: Recipe) -> tuple[int, ...]:
     if "video" not in recipe.encoders:
         return (512,)
     plan = recipe.encoders["video"]
+    if "experts" in plan.values:
+        return (sum(shape.columns for shape in expert_shapes(plan.values["experts"]).values()),)
     fields = {item.name: item.default for item in fields_of(plan.cls)} | plan.values
     grid, width = fields.get("grid", 1), fields.get("input_dim", 512)
     return (grid**2, width) if grid > 1 else (width,)
