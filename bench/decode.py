@@ -119,7 +119,7 @@ def used():
     for task in Path("/proc/self/task").glob("*/children"):
         for pid in task.read_text().split():
             # a child that has not begun its own program yet still is this process
-            if b"mmvt.features.decoder" in read(pid, "cmdline"):
+            if b"mmvt.features.decoder" in read(pid, "cmdline").split(b"\\0"):
                 total += own(pid)
     return total / 1024
 
