@@ -17,6 +17,7 @@ from mmvt.config.translation import MARK
 from mmvt.config.yaml_file import UNKNOWN
 from mmvt.datasets.multimodal import MultimodalDataset
 from mmvt.errors import ConfigError, PluginError, nearest, position
+from mmvt.expert_order import MAIN
 from mmvt.plugins import Plugins, load_plugins
 from mmvt.processors.base import INPUT_KEYS
 
@@ -141,6 +142,7 @@ class Recipe:
             [*layer.notes, *notes],
         )
         _check_ports(recipe)
+        _check_experts(recipe)
         return recipe
 
     @property
@@ -289,3 +291,24 @@ def _check_ports(recipe: Recipe) -> None:
         check_ports(keys, encoders, plans["trunk"].cls, plans["head"].cls, plans["loss"].cls)
     except ConfigError as error:
         raise ConfigError([f"{recipe.path}: {problem}" for problem in error.problems]) from error
+
+
+def _check_experts(recipe: Recipe) -> None:
+    """Raise unless the encoder of experts takes apart what the video processor puts together."""
+    video = recipe.plans["dataset"].values["video_processor"].values
+    encoder = recipe.encoders.get("video", Plan(object)).values
+    told = encoder.get("experts")
+    if not isinstance(told, Mapping) or "experts" not in video:
+        return
+    asked = video.get("expert_rows") or {}
+    read = {name: asked.get(name, 1) for name in video["experts"]}
+    taken = {
+        name: fields.get("rows", 1)
+        for name, fields in told.items()
+        if name != MAIN and isinstance(fields, Mapping)
+    }
+    if read != taken:
+        raise ConfigError(
+            f"{recipe.path}: the video processor reads the experts (with rows a step) {read}, but "
+            f"encoders.video.experts are {taken}"
+        )
