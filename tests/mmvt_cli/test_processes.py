@@ -28,8 +28,9 @@ while not pathlib.Path(sys.argv[1]).exists(): time.sleep(0.01)
 time.sleep(0.2)
 """
 LAUNCHER = f"""
-import os, sys
+import os, signal, sys
 from mmvt_cli.processes import run_together
+signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs that a shell runs aside ignore it
 codes = run_together([[sys.executable, "-c", {JOB!r}, name] for name in sys.argv[1:]], os.environ)
 assert len(set(codes)) == 1, codes
 sys.exit(codes[0])
