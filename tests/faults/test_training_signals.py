@@ -54,6 +54,7 @@ def test_t30_sigterm_saves_at_the_next_update_and_ends_with_143(stopped: tuple[P
     assert record["starts"][-1]["outcome"] == "stopped"
 
 
+@pytest.mark.slow
 def test_t26_ten_updates_and_ten_after_a_stop_are_twenty_straight_bit_for_bit(
     stopped: tuple[Path, Ended], tmp_path: Path, corpus: Path
 ):

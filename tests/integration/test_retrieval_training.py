@@ -103,6 +103,7 @@ def test_two_processes_train_and_each_of_their_batches_is_a_group(tmp_path: Path
         assert seen[8 * (epoch - 1) : 8 * epoch] == groups(folder, epoch)
 
 
+@pytest.mark.slow
 @pytest.mark.faults
 def test_a_run_stopped_amid_an_epoch_of_groups_ends_as_a_straight_one(
     tmp_path: Path, begun: Path, straight: Path

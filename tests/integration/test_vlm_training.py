@@ -38,6 +38,7 @@ def test_one_process_trains_its_loss_falls_and_it_is_validated(tmp_path: Path, c
     assert float(validated[-1]["valid_loss"]) < 0.8 * float(validated[0]["valid_loss"])
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_job_and_its_loss_falls(tmp_path: Path, corpus: Path):
     run(tmp_path / "run", corpus, "fairseq.checkpoint.no_save=true", workers=2)
     steps = list(zip(notes(tmp_path / "run", 0), notes(tmp_path / "run", 1), strict=True))
