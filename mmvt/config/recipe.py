@@ -20,6 +20,8 @@ from mmvt.errors import ConfigError, PluginError, nearest, position
 from mmvt.expert_order import MAIN
 from mmvt.plugins import Plugins, load_plugins
 from mmvt.processors.base import INPUT_KEYS
+from mmvt.processors.prompts import PromptLayout
+from mmvt.processors.text_experts import text_experts
 
 if TYPE_CHECKING:
     from mmvt.evaluators.base import Metric, Predictor
@@ -143,6 +145,7 @@ class Recipe:
         )
         _check_ports(recipe)
         _check_experts(recipe)
+        _check_text_experts(recipe)
         return recipe
 
     @property
@@ -312,3 +315,36 @@ def _check_experts(recipe: Recipe) -> None:
             f"{recipe.path}: the video processor reads the experts (with rows a step) {read}, but "
             f"encoders.video.experts are {taken}"
         )
+
+
+def _check_text_experts(recipe: Recipe) -> None:
+    """Raise unless text experts have a prompt to stand in, and tell nothing that is written."""
+    dataset = recipe.plans["dataset"].values
+    described = dataset.get("text_experts")
+    if not described:
+        return
+    try:
+        experts = text_experts(described)
+    except ConfigError as error:
+        raise ConfigError([f"{recipe.path}: dataset.{p}" for p in error.problems]) from error
+    problems = []
+    for slot in ("aligner", "evaluation_aligner"):
+        plan = dataset.get(slot)
+        layout = None if plan is None else plan.values.get("layout")
+        if plan and not (
+            plan.cls.shows_experts and layout and issubclass(layout.cls, PromptLayout)
+        ):
+            problems.append(
+                f"dataset.text_experts need a prompt, but {slot} {plan.cls.__name__} has no "
+                "PromptLayout"
+            )
+    texts = dataset["text_processor"]
+    for key, value in texts.values.items():
+        problems += [
+            f"dataset.text_experts.{expert.name}.path {expert.path} is what {texts.cls.__name__} "
+            f"reads ({key}): words that are to be written must not stand in the prompt"
+            for expert in experts
+            if isinstance(value, Path) and expert.path.resolve() == value.resolve()
+        ]
+    if problems:
+        raise ConfigError([f"{recipe.path}: {problem}" for problem in problems])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Container, Sequence
+from dataclasses import replace
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -12,7 +13,7 @@ from jaxtyping import Bool
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mmvt.errors import DataError, MMVTError
+from mmvt.errors import ConfigError, DataError, MMVTError
 from mmvt.processors.base import (
     Aligner,
     Example,
@@ -21,6 +22,7 @@ from mmvt.processors.base import (
     TextProcessor,
     VideoProcessor,
 )
+from mmvt.processors.text_experts import TextExperts
 from mmvt.seeding import generator
 
 logger = logging.getLogger(__name__)
@@ -48,6 +50,11 @@ class MultimodalDataset(Dataset[Example]):
         seed: the run's seed.
         allow_missing: leave out the examples of videos without features, counted by ``missing``,
             instead of refusing to start.
+        text_experts: words that stand before the prompt, by name: ``path``, a ``.jsonl`` file or a
+            folder of transcripts; ``label``, the name and a colon unless set; ``max_tokens``, 32;
+            and ``rule``, which words stay where not all fit: ``first``, ``middle`` or ``refuse``.
+        missing_experts: a text expert that lacks a video has nothing to say of it, which is
+            counted; otherwise it is an error.
 
     Attributes:
         missing: ids of the videos without features, each once.
@@ -64,6 +71,8 @@ class MultimodalDataset(Dataset[Example]):
         split: Literal["train", "valid", "test"] = "train",
         seed: int = 1,
         allow_missing: bool = False,
+        text_experts: dict[str, Any] | None = None,
+        missing_experts: bool = False,
     ) -> None:
         self.meta_processor = meta_processor
         self.video_processor = video_processor
@@ -74,6 +83,10 @@ class MultimodalDataset(Dataset[Example]):
         self._positions, self.missing = self._find_videos()
         if self.missing:
             self._report_missing(allow_missing)
+        self.text_experts = TextExperts(text_experts or {}, missing=missing_experts)
+        self.text_experts.check(self.video_ids if text_experts else [])
+        if text_experts and not self.aligner.shows_experts:
+            raise ConfigError(f"{type(self.aligner).__name__} shows no words of text_experts")
 
     def set_epoch(self, epoch: int) -> None:
         """Draw from now on as in ``epoch``; call it before the workers of a loader start."""
@@ -93,7 +106,9 @@ class MultimodalDataset(Dataset[Example]):
         video_id, text_id = self.ids_of(index)
         try:
             video_features = self.video_processor(video_id)
-            clips = check_clips(self.text_processor(text_id)).scaled(self.video_processor.fps)
+            fps = self.video_processor.fps
+            clips = check_clips(self.text_processor(text_id)).scaled(fps)
+            clips = replace(clips, experts=self.text_experts(video_id, fps))
             rng = generator(self.seed, self.epoch, index)
             example = self.aligner(video_id, video_features, clips, rng)
         except MMVTError as error:

@@ -30,6 +30,9 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from mmvt.errors import ConfigError
+from mmvt.processors.text_experts import ExpertWords
+
 Example = dict[str, Any]
 
 INPUT_KEYS = ("vfeats", "vmasks", "caps", "cmasks")
@@ -48,12 +51,14 @@ class TextClips:
         end: (n,) end in seconds; ``inf`` = until the end of the video.
         cap: token ids of each caption, without special tokens.
         texts: the captions as they were written; None where only their tokens are known.
+        experts: what text experts say of the video.
     """
 
     start: Float[np.ndarray, " n"]
     end: Float[np.ndarray, " n"]
     cap: list[list[int]]
     texts: list[str] | None = field(default=None, kw_only=True)
+    experts: tuple[ExpertWords, ...] = field(default=(), kw_only=True)
 
     def __len__(self) -> int:
         return len(self.cap)
@@ -126,6 +131,22 @@ class Layout(ABC):
     ) -> dict[str, Tensor]:
         """Return the padded tensors of one example."""
 
+    def of_clip(self, clips: TextClips, steps: slice) -> Layout:
+        """Return the layout of a clip, with what text experts say within it.
+
+        Args:
+            clips: captions of the video.
+            steps: the clip.
+
+        Raises:
+            ConfigError: there are text experts, but no prompt for their words.
+        """
+        if clips.experts:
+            raise ConfigError(
+                f"text_experts need the layout PromptLayout, not {type(self).__name__}"
+            )
+        return self
+
 
 class Masker(ABC):
     """Hides a part of an example and writes down what a model has to find again.
@@ -164,9 +185,11 @@ class Aligner(ABC):
     Attributes:
         produces: keys of an example beside :data:`INPUT_KEYS` and ``video_id``: labels, and what
             a model, a loss or a predictor asks for by these names.
+        shows_experts: it asks its layout for the words of text experts.
     """
 
     produces: ClassVar[tuple[str, ...]] = ()
+    shows_experts: ClassVar[bool] = False
 
     def example_clips(self) -> TextClips | None:
         """Return captions to try the aligner with, as ``mmvt check`` does; times are in steps.

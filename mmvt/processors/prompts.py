@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import logging
+import math
+from collections import Counter
 from typing import Literal
 
 import numpy as np
@@ -11,10 +15,15 @@ from torch import Tensor
 from typing_extensions import override
 
 from mmvt.errors import ConfigError
-from mmvt.processors.base import Layout
+from mmvt.processors.base import Layout, TextClips
 from mmvt.processors.layout import video_sequence
 from mmvt.processors.masking import IGNORED
 from mmvt.processors.text.tokenizer import load_tokenizer, text_ends, tokenised
+from mmvt.processors.text_experts import ExpertWords
+
+logger = logging.getLogger(__name__)
+
+_TELLING = 5  # so many tokens in a row are hardly the same by chance
 
 
 class PromptLayout(Layout):
@@ -23,7 +32,8 @@ class PromptLayout(Layout):
     ``caps`` (max_prompt_len) are the prompt's words alone, and ``text_label`` (max_text_len) the
     words to be written, then the end, then -100. The label's words are nowhere else: what a model
     reads does not change with them. A longer video, prompt or text is cut at its end, and a text
-    that is cut has no end.
+    that is cut has no end. What text experts say of the clip stands before the prompt, in as many
+    further columns as their ``max_tokens`` together.
 
     Source: VPT (arXiv 2304.10505) §3, whose own code shows what is to be written to an encoder.
 
@@ -62,6 +72,10 @@ class PromptLayout(Layout):
                 f"the prompt has {len(self.prompt)} tokens, but max_prompt_len is {max_prompt_len}"
             )
         self.max_prompt_len = max_prompt_len
+        self.tokenizer = tokenizer
+        self.before: list[int] = []
+        self.room_before = 0
+        self._clips: Counter[str] = Counter()
 
     @override
     def __call__(
@@ -69,6 +83,15 @@ class PromptLayout(Layout):
     ) -> dict[str, Tensor]:
         half = (len(text_ids) + 1) // 2 if self.objective == "prefix" else 0
         return self.prompted(video_features, text_ids[:half], text_ids[half:])
+
+    @override
+    def of_clip(self, clips: TextClips, steps: slice) -> PromptLayout:
+        if not clips.experts:
+            return self
+        layout = copy.copy(self)
+        layout.before = [token for own in clips.experts for token in self._said(own, steps)]
+        layout.room_before = sum(own.expert.max_tokens for own in clips.experts)
+        return layout
 
     def prompted(
         self,
@@ -84,7 +107,11 @@ class PromptLayout(Layout):
             text_ids: what is to be written.
         """
         vfeats, vmasks = video_sequence(video_features, self.max_video_len)
-        caps, cmasks = self._padded([*self.prompt, *prompt_ids], self.max_prompt_len, self.ends.pad)
+        prompt = [*self.before, *[*self.prompt, *prompt_ids][: self.max_prompt_len]]
+        length = self.room_before + self.max_prompt_len
+        caps, cmasks = self._padded(prompt, length, self.ends.pad)
+        if len(text_ids) >= _TELLING and _holds(self.before, text_ids):
+            self._tell("text experts say what is to be written", f"here {len(text_ids)} tokens")
         label, _ = self._padded([*text_ids, self.ends.end], self.max_text_len, IGNORED)
         return {
             "caps": caps,
@@ -94,6 +121,24 @@ class PromptLayout(Layout):
             "text_label": label,
         }
 
+    def _said(self, own: ExpertWords, steps: slice) -> list[int]:
+        """Return what a text expert says of a clip; clips in which not all fits are counted."""
+        fitted = own.fitted(steps, lambda text: tokenised(self.tokenizer, [text])[0])
+        expert = own.expert
+        if fitted.kept < fitted.words:
+            self._tell(
+                f"text expert {expert.name} has more words than fit into {expert.max_tokens} "
+                f"tokens (rule: {expert.rule})",
+                f"here {fitted.kept} of {fitted.words} are left",
+            )
+        return fitted.tokens
+
+    def _tell(self, what: str, here: str) -> None:
+        """Log what is so of 1, 10, 100, … clips."""
+        self._clips[what] += 1
+        if math.log10(self._clips[what]).is_integer():
+            logger.warning("%s; %d clips so far, %s", what, self._clips[what], here)
+
     def _padded(
         self, ids: list[int], length: int, filling: int
     ) -> tuple[Int[Tensor, " length"], Bool[Tensor, " length"]]:
@@ -101,3 +146,9 @@ class PromptLayout(Layout):
         padded = torch.full((length,), filling)
         padded[: len(ids)] = torch.tensor(ids, dtype=torch.int64)
         return padded, torch.arange(length) < len(ids)
+
+
+def _holds(tokens: list[int], part: list[int]) -> bool:
+    """Return whether a part stands in tokens, in a row."""
+    last = len(tokens) - len(part)
+    return any(tokens[place : place + len(part)] == part for place in range(last + 1))

@@ -109,7 +109,7 @@ def _words_of(segment: Record) -> list[Word]:
     times = _times(segment)
     text = segment.value("text")
     if isinstance(text, str):
-        return _shared(clean(text), *times)
+        return shared_words(clean(text), *times)
     segment.problem("text is no text")
     return []
 
@@ -239,7 +239,7 @@ def _words_inside(
     return [
         word
         for number, piece in enumerate(pieces[::2])
-        for word in _shared(_plain(piece, form), borders[number], borders[number + 1])
+        for word in shared_words(_plain(piece, form), borders[number], borders[number + 1])
     ]
 
 
@@ -249,7 +249,7 @@ def _plain(text: str, form: str) -> str:
     return html.unescape(plain) if form == ".vtt" else plain
 
 
-def _shared(text: str, start: float, end: float) -> list[Word]:
+def shared_words(text: str, start: float, end: float) -> list[Word]:
     """Return the words of a text, which share its time evenly."""
     words = clean(text).split()
     step = (end - start) / max(1, len(words))
@@ -281,15 +281,21 @@ def find_transcript(folder: Path, video_id: str) -> Path:
     Raises:
         DataError: there is none, or there are several.
     """
-    named = PurePosixPath(video_id)
-    names = dict.fromkeys([video_id, str(named.parent / named.stem)])
-    for name in names:
-        there = [path for form in FORMS if (path := folder / f"{name}{form}").is_file()]
-        if len(there) > 1:
-            raise DataError(
-                f"the video {video_id!r} has several transcripts: {', '.join(map(str, there))}"
-            )
-        if there:
-            return there[0]
+    there = transcripts_of(folder, video_id)
+    if len(there) > 1:
+        raise DataError(
+            f"the video {video_id!r} has several transcripts: {', '.join(map(str, there))}"
+        )
+    if there:
+        return there[0]
     forms = ", ".join(FORMS)
     raise DataError(f"{folder} has no transcript of the video {video_id!r} ({forms})")
+
+
+def transcripts_of(folder: Path, video_id: str) -> list[Path]:
+    """Return the transcripts of a video, by its id, else by its id without extension."""
+    named = PurePosixPath(video_id)
+    for name in dict.fromkeys([video_id, str(named.parent / named.stem)]):
+        if there := [path for form in FORMS if (path := folder / f"{name}{form}").is_file()]:
+            return there
+    return []

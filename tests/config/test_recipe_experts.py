@@ -29,3 +29,34 @@ def test_the_encoder_takes_apart_the_experts_that_are_read(tmp_path: Path) -> No
     ):
         with pytest.raises(ConfigError, match=r"reads the experts .* encoders.video.experts are"):
             Recipe.load(path, [*layout, other])
+
+
+def test_text_experts_need_a_prompt_and_must_not_say_what_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "experts.yaml"
+    path.write_text(YAML)
+    prompt = ["dataset.layout=PromptLayout", "dataset.max_len=null"]
+    ocr = "dataset.text_experts={ocr: {path: ocr.jsonl}}"
+    assert Recipe.load(path, [*prompt, ocr]).plans["dataset"].values["text_experts"]
+    Recipe.load(path, [*prompt, ocr, "dataset.evaluation_aligner=PairAligner"])
+    speech = ["dataset.text_processor=TranscriptTextProcessor", "dataset.transcripts=x/../speech"]
+    for options, message in (
+        ([ocr], "dataset.text_experts need a prompt, but aligner CaptioningAligner has no Prompt"),
+        (
+            [*prompt, ocr, "dataset.evaluation_aligner=MILNCEAligner"],
+            "evaluation_aligner MILNCEAligner has no PromptLayout",
+        ),
+        (
+            [*prompt, "dataset.text_experts={ocr: {path: ocr.jsonl, rule: last}}"],
+            "experts.yaml: dataset.text_experts.ocr.rule must be first or middle or refuse",
+        ),
+        (
+            [*prompt, *speech, "dataset.text_experts={speech: {path: speech}}"],
+            r"speech.path speech is what TranscriptTextProcessor reads \(transcripts\)",
+        ),
+        (
+            [*prompt, "dataset.text_experts={speech: {path: captions.csv}}"],
+            r"captions.csv is what CaptionTextProcessor reads \(annotations\): words that are",
+        ),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            Recipe.load(path, options)

@@ -12,8 +12,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from mmvt.datasets.multimodal import MultimodalDataset, check_clips, collate
-from mmvt.errors import DataError, StoreError
+from mmvt.errors import ConfigError, DataError, StoreError
 from mmvt.features.shard import StoreWriter
+from mmvt.processors.aligners.milnce import MILNCEAligner
 from mmvt.processors.aligners.pair import PairAligner
 from mmvt.processors.aligners.sampled import OverlappedAligner
 from mmvt.processors.base import (
@@ -26,6 +27,7 @@ from mmvt.processors.base import (
 )
 from mmvt.processors.layout import VideoTextLayout
 from mmvt.processors.meta.captions import CaptionMetaProcessor
+from mmvt.processors.prompts import PromptLayout
 from mmvt.processors.text.captions import CaptionTextProcessor
 from mmvt.processors.video.store import StoreVideoProcessor
 
@@ -332,3 +334,27 @@ def test_a_batch_stacks_tensors_and_lists_the_rest() -> None:
     assert batch["caps"].tolist() == [[0, 1], [1, 1], [2, 1]]
     assert batch["video_id"] == ["v0", "v1", "v2"]
     assert batch["number"] == [0, 1, 2]
+
+
+def test_text_experts_stand_before_the_prompt_in_the_time_of_the_features(
+    tokenizer: str, tmp_path: Path
+) -> None:
+    lines = [
+        {"video_id": "v4", "text": "a", "start": 0, "end": 1},
+        {"video_id": "v4", "text": "dog", "start": 2, "end": 3},
+        {"video_id": "v4", "text": "runs", "start": 1.5, "end": 1.5},
+    ]
+    (tmp_path / "ocr.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    layout = PromptLayout(max_video_len=4, max_prompt_len=2, bert_name=tokenizer)
+    experts = {"ocr": {"path": tmp_path / "ocr.jsonl", "label": "", "max_tokens": 3}}
+    aligner = PairAligner(layout=layout)
+    # four steps at two a second: what begins at 2 s is behind the end
+    example = dataset_of(aligner, [("v4", "whole")], KnownVideos(), text_experts=experts)[0]
+    assert example["caps"].tolist() == [5, 7, 0, 0, 0]
+    with pytest.raises(DataError, match="ocr.jsonl lacks 1 of 2 videos: 'v5'"):
+        dataset_of(aligner, [("v4", "whole"), ("v5", "whole")], text_experts=experts)
+    pairs = [("v5", "whole")]
+    lacking = dataset_of(aligner, pairs, text_experts=experts, missing_experts=True)
+    assert not lacking[0]["cmasks"].any()
+    with pytest.raises(ConfigError, match="MILNCEAligner shows no words of text_experts"):
+        dataset_of(MILNCEAligner(layout=layout), [("v4", "whole")], text_experts=experts)

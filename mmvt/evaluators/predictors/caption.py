@@ -173,7 +173,12 @@ class _OneByOne(Aligner):
         rng: np.random.Generator,
     ) -> Mapping[str, Any]:
         ones = (
-            TextClips(clips.start[at : at + 1], clips.end[at : at + 1], [clips.cap[at]])
+            TextClips(
+                clips.start[at : at + 1],
+                clips.end[at : at + 1],
+                [clips.cap[at]],
+                experts=clips.experts,
+            )
             for at in range(len(clips))
         )
         made = (self.aligner(video_id, video_features, one, rng) for one in ones)

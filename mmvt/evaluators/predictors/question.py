@@ -34,6 +34,7 @@ from mmvt.processors.aligners.question import OptionAligner
 from mmvt.processors.base import Aligner, Example, TextClips, TextProcessor
 from mmvt.processors.labels import QuestionClips, labelled
 from mmvt.processors.text.tokenizer import text_ends
+from mmvt.processors.text_experts import TextExperts
 
 
 class AnswerPredictor(Predictor):
@@ -201,8 +202,10 @@ def ways_of(dataset: MultimodalDataset, baselines: bool) -> Iterator[Way]:
     """Yield the ways of asking: as it should be, and without what answers should depend on."""
     yield Way("", dataset)
     if baselines:
-        yield Way("question_only_", dataset, shows_video=False)
-        silent = copy.copy(dataset)
+        unseen = copy.copy(dataset)
+        unseen.text_experts = TextExperts({})  # their words come from the video
+        yield Way("question_only_", unseen, shows_video=False)
+        silent = copy.copy(unseen)
         end = text_ends(tokenizer_of(dataset)).end
         silent.text_processor = _Silent(dataset.text_processor, end)
         yield Way("answer_only_", silent, shows_video=False)

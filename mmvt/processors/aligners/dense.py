@@ -34,6 +34,7 @@ class DenseCaptionAligner(Aligner):
     """
 
     produces = ("text_label",)
+    shows_experts = True
 
     def __init__(
         self,
@@ -68,7 +69,8 @@ class DenseCaptionAligner(Aligner):
         text = self.codec.write(self._timed(clips, steps))
         count = min(steps, self.layout.max_video_len)
         shown = video_features[(2 * np.arange(count) + 1) * steps // (2 * count)]
-        return self.layout.prompted(shown, [], tokenised(self.tokenizer, [text])[0])
+        layout = self.layout.of_clip(clips, slice(0, steps))
+        return layout.prompted(shown, [], tokenised(self.tokenizer, [text])[0])
 
     def _timed(self, clips: TextClips, steps: int) -> list[TimedText]:
         """Return captions with their places; times are in steps.

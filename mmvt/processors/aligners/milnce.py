@@ -24,6 +24,8 @@ class MILNCEAligner(SampledAligner):
         subsampling: independent samples of one video.
     """
 
+    shows_experts = False
+
     def __init__(self, *, layout: Layout, subsampling: int = 1) -> None:
         super().__init__(sampler=MILNCESampler(), layout=layout, subsampling=subsampling)
 

@@ -35,6 +35,8 @@ class OptionAligner(Aligner, ABC):
         ConfigError: the layout is another.
     """
 
+    shows_experts = True
+
     def __init__(self, layout: Layout, bert_name: str) -> None:
         if not isinstance(layout, PromptLayout):
             raise ConfigError(
@@ -105,17 +107,20 @@ class OptionAligner(Aligner, ABC):
             raise DataError(
                 f"an answer has {len(answer)} tokens, but max_text_len has room for {room}"
             )
-        shown = video_features[self._steps(clips, len(video_features))]
-        return self.layout.prompted(shown, prompt, answer)
+        part = self._part(clips, len(video_features))
+        length = part.stop - part.start
+        count = min(length, self.layout.max_video_len)
+        shown = video_features[part.start + (2 * np.arange(count) + 1) * length // (2 * count)]
+        return self.layout.of_clip(clips, part).prompted(shown, prompt, answer)
 
-    def _steps(self, clips: QuestionClips, num_steps: int) -> np.ndarray:
+    def _part(self, clips: QuestionClips, num_steps: int) -> slice:
+        """Return the steps that are asked about."""
         first = math.floor(clips.start[0])
         end = clips.end[0]
         stop = num_steps if end == np.inf else min(max(math.ceil(end), first + 1), num_steps)
         if first >= num_steps:
             raise DataError(f"is asked about from step {first} on, but has only {num_steps}")
-        count = min(stop - first, self.layout.max_video_len)
-        return first + ((2 * np.arange(count) + 1) * (stop - first) // (2 * count))
+        return slice(first, stop)
 
 
 class QuestionAligner(OptionAligner):

@@ -31,6 +31,8 @@ class SampledAligner(Aligner):
             dimension.
     """
 
+    shows_experts = True
+
     def __init__(
         self,
         *,
@@ -67,7 +69,7 @@ class SampledAligner(Aligner):
     ) -> dict[str, Tensor]:
         steps, chosen = self.sampler(clips, len(video_features), rng)
         text_ids = [token for index in chosen for token in clips.cap[index]]
-        sample = self.layout(video_features[steps], text_ids)
+        sample = self.layout.of_clip(clips, steps)(video_features[steps], text_ids)
         return sample if self.masker is None else self.masker(sample, rng)
 
 
