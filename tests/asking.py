@@ -184,3 +184,53 @@ def write_questions(folder: Path) -> dict[str, dict[str, Any]]:
     fields["activitynet_qa"]["test_path"] = None
     fields["tvqa"]["text_processor"] = {"transcripts": str(folder / "subtitles")}
     return fields
+
+
+def write_open_questions(folder: Path) -> dict[str, dict[str, Any]]:
+    """Write MSR-VTT-QA and MSVD-QA as their releases are; return the fields of each."""
+    fields: dict[str, dict[str, Any]] = {}
+    for dataset in ("msrvtt_qa", "msvd_qa"):
+        scene = Scene(folder / dataset)
+        first = 6513 if dataset == "msrvtt_qa" else 1
+        numbers = {"train": range(first, first + 6), "val": range(first + 6, first + 8)}
+        numbers["test"] = range(first + 8, first + 10)
+        every = range(first, first + 10)
+        name_of = {number: f"-4wsuPCjDBc_{number}_{number + 9}" for number in every}
+        if dataset == "msrvtt_qa":
+            name_of = {number: f"video{number}" for number in every}
+        says = {number: scene.text(number - first) for number in every}
+        shown = {name_of[number]: [says[number]] * 9 for number in every}
+        fields[dataset] = {"store": scene.write(shown)["store"]}
+        for split, own in numbers.items():
+            asked = [
+                {"answer": answer, "id": place, "question": question, "video_id": number}
+                for place, (number, question, answer) in enumerate(
+                    (number, question, says[number].split()[at])
+                    for number in own
+                    for question, at in (("what is done?", 0), ("who is cut?", 2))
+                )
+            ]
+            path = scene.folder / f"{split}_qa.json"
+            fields[dataset][f"{split}_path"] = write_json(path, asked)
+    mapping = folder / "msvd_qa" / "youtube_mapping.txt"
+    mapping.write_text("".join(f"{name} vid{number}\n" for number, name in name_of.items()))
+    fields["msvd_qa"]["names"] = str(mapping)
+    return fields
+
+
+def write_own(folder: Path) -> dict[str, Any]:
+    """Write videos and a CSV of their captions; return their fields."""
+    scene = Scene(folder)
+    says = {f"v{number}": scene.text(number) for number in range(8)}
+    store = scene.write({name: [text] * 9 for name, text in says.items()})["store"]
+    rows = [
+        [
+            name,
+            f"{the}{text}",
+            "train" if int(name[1:]) < 5 else "valid" if name == "v5" else "test",
+        ]
+        for name, text in says.items()
+        for the in ("", "the ")
+    ]
+    header = ["video", "caption", "split"]
+    return {"store": store, "annotations": write_csv(folder / "captions.csv", header, rows)}

@@ -29,7 +29,7 @@ from mmvt_cli.check import all_projects
 from mmvt_cli.predict import main as predict
 from mmvt_cli.train import main as train
 from tests import standins
-from tests.asking import write_questions
+from tests.asking import write_open_questions, write_own, write_questions
 from tests.corpus import DIM
 from tests.launching import ROOT
 from tests.original_yaml import write_original
@@ -69,7 +69,13 @@ SMALLER = [  # the same for a YAML of the original
     *("fairseq.common.fp16=false", "fairseq.common.cpu=true", "fairseq.dataset.num_workers=0"),
     "fairseq.optimization.max_update=2",
 ]
-QUESTIONS = ("nextqa", "activitynet_qa", "tvqa")
+QUESTIONS = {"nextqa": 3, "activitynet_qa": 3, "tvqa": 3, "msrvtt_qa": 4, "msvd_qa": 4}
+CAPTIONS = {  # clips for testing, and the references of each
+    "msrvtt_captions": (4, 4),
+    "msvd_captions": (3, 5),
+    "youcook2_captions": (12, 1),
+    "own_captions": (2, 2),
+}
 SMALL_T5 = [
     "trunk.model_config={d_model: 16, d_kv: 8, d_ff: 32, num_layers: 1, num_heads: 2}",
     f"encoders.video.input_dim={DIM}",
@@ -132,6 +138,8 @@ def write_data(folder: Path) -> dict[str, dict[str, Any]]:
         "qvhighlights": highlights,
         "hmdb51": standins.write_hmdb51(folder / "hmdb51"),
         **write_questions(folder / "questions"),
+        **write_open_questions(folder / "open_questions"),
+        "own": write_own(folder / "own"),
     }
 
 
@@ -313,13 +321,33 @@ def test_questions_are_learned_and_asked_with_and_without_the_video(name: str):
     run(task, *SMALL_T5)
     evaluate(task, *SMALL_T5)
     results = json.loads(Path("runs/vpt", name, "eval/results.json").read_text())
-    assert results["questions"] == 3
+    assert results["questions"] == QUESTIONS[name]
     assert {"question_only", "answer_only"} <= results.keys()
+
+
+@pytest.mark.parametrize("name", CAPTIONS)
+def test_captions_are_learned_and_compared_with_all_references(name: str):
+    task = Path("projects/vpt", f"{name}.yaml")
+    run(task, *SMALL_T5)
+    evaluate(task, *SMALL_T5)
+    protocol = json.loads(Path("runs/vpt", name, "eval/results.json").read_text())["protocol"]
+    clips, references = CAPTIONS[name]
+    assert (protocol["clips"], protocol["references"]) == (clips, clips * references)
+    assert protocol["reference_source"] == "texts"
+
+
+def test_dense_captions_are_learned_and_scored():
+    task = Path("projects/vpt/activitynet_dense.yaml")
+    run(task, *SMALL_T5)
+    evaluate(task, *SMALL_T5)
+    results = json.loads(Path("runs/vpt/activitynet_dense/eval/results.json").read_text())
+    assert results["protocol"]["videos"] == 4
+    assert {"SODA_c", "by_iou"} <= results.keys()
 
 
 def test_every_task_that_comes_with_mmvt_is_run_here():
     asked = {path.stem for path in all_projects() if path.parent == Path("projects/vpt")}
-    assert asked == set(QUESTIONS)
+    assert asked == {*QUESTIONS, *CAPTIONS, "activitynet_dense"}
     tasks = {path.stem for path in all_projects() if path.parent == OURS}
     trained = [name for _, name in (*QUICK, *TRAINED)]
     pairs = {*trained, *(f"test_{name}" for name in trained), *(name for _, name in ZERO_SHOT)}

@@ -37,6 +37,33 @@ def test_lines_without_ids_are_numbered(tmp_path: Path) -> None:
     assert ids == [("v1", "qa:0"), ("v2", "qa:1")]
 
 
+def test_kinds_are_those_of_the_file_or_first_words(tmp_path: Path) -> None:
+    path = tmp_path / "qa.jsonl"
+    path.write_text(
+        '{"question": "In what", "answer": "box", "video_id": "video7", "answer_type": "what"}\n'
+        '{"question": "In what", "answer": "box", "video_id": "video7"}\n'
+    )
+    assert [asked.groups for asked in read_questions(path)] == [("what",), ("in",)]
+    # an id that is no number is a name already
+    meta = OpenQuestionMetaProcessor(split="test", val_path=path, prefix="video")
+    assert [video for video, _ in meta] == ["video7", "video7"]
+
+
+def test_ids_are_looked_up_in_a_list_of_names(tmp_path: Path) -> None:
+    path, names = tmp_path / "test_qa.json", tmp_path / "youtube_mapping.txt"
+    rows = [{"id": n, "video_id": n, "question": "who", "answer": "a"} for n in (2, 1)]
+    path.write_text(json.dumps(rows))
+    names.write_text("-4wsuPCjDBc_5_15 vid1\n-7KMZQEsJW4_205_208 vid2\nx_1_2 vid3\n")
+    meta = OpenQuestionMetaProcessor(split="test", val_path=path, prefix="vid", names=names)
+    assert list(meta) == [("-7KMZQEsJW4_205_208", "test_qa:2"), ("-4wsuPCjDBc_5_15", "test_qa:1")]
+    with pytest.raises(DataError, match="no name of 2 videos of .*test_qa.json: 2, 1"):
+        OpenQuestionMetaProcessor(split="test", val_path=path, names=names)
+    names.write_text("a vid1\nb vid1\nalone\n../c vid4\n")
+    problems = "3: 'alone' is not a name and an id.*4: the id '../c' leads.*2: the same id 'vid1'"
+    with pytest.raises(DataError, match=f"(?s){problems}"):
+        OpenQuestionMetaProcessor(split="test", val_path=path, prefix="vid", names=names)
+
+
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
