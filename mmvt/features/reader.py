@@ -8,12 +8,10 @@ for in the memory of every process that decodes, and so there are no types from 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from fractions import Fraction
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import av
 import numpy as np
 from av.filter import Graph
 from av.video.frame import VideoFrame
@@ -22,17 +20,10 @@ from numpy.typing import NDArray
 from mmvt.errors import MediaError
 from mmvt.features.container import anew_in_each_process
 from mmvt.features.media import MAX_PIXELS, MAX_SECONDS, VideoFile, VideoInfo, probe
+from mmvt.features.pictures import Pictures, linked, pulled
 from mmvt.features.select import frames_at, segment_midpoints
 
 __all__ = ["FrameChunk", "VideoInfo", "probe", "read_frames"]
-
-
-# filters that turn a stored frame upright, by its rotation in degrees counter-clockwise
-_TURNS: dict[int, list[tuple[str, str | None]]] = {
-    90: [("transpose", "cclock")],
-    180: [("hflip", None), ("vflip", None)],
-    270: [("transpose", "clock")],
-}
 
 
 class FrameChunk(NamedTuple):
@@ -114,7 +105,7 @@ def read_frames(
 
 
 class _Filters:
-    """FFmpeg's filter graphs from decoded frames to upright RGB frames of the wanted size.
+    """FFmpeg's filters from decoded frames to upright RGB frames of the wanted size and rate.
 
     A frame that the rate repeats is scaled once; FFmpeg's own graph would scale each copy.
     """
@@ -127,7 +118,7 @@ class _Filters:
         self._short_side = short_side
         self._crop = crop
         self._pace: Graph | None = None
-        self._graph: Graph | None = None
+        self._pictures: Pictures | None = None
         self._size = (0, 0)
         self._address = 0
         self._picture: VideoFrame | None = None
@@ -140,88 +131,41 @@ class _Filters:
     def push(self, frame: VideoFrame) -> Iterator[tuple[float, VideoFrame]]:
         """Yield the (seconds, RGB frame) that become ready with a decoded frame."""
         size = (frame.width, frame.height)
-        if self._graph is None:
+        if self._pictures is None:
             self._size = size
-            self._graph = self._build(frame)
+            try:
+                self._pictures = Pictures(frame, self._short_side, self._crop)
+            except MediaError as error:
+                raise MediaError(f"{self._video.path}: {error}") from None
             if self._fps is not None:
-                rate = ("fps", f"fps={self._fps}:start_time=0")
-                self._pace = _linked(frame, self._video.stream.time_base, [rate])
+                self._pace = linked(frame, [("fps", f"fps={self._fps}:start_time=0")])
         elif size != self._size:
             raise MediaError(
                 f"{self._video.path}: the picture changes from {self._size[0]} x {self._size[1]} "
                 f"to {size[0]} x {size[1]} pixels"
             )
         if self._pace is None:
-            yield from self._pictures([frame])
+            yield from self._made([frame])
         else:
             self._pace.vpush(frame)
-            yield from self._pictures(_ready(self._pace))
+            yield from self._made(pulled(self._pace))
 
     def flush(self) -> Iterator[tuple[float, VideoFrame]]:
         """Yield the frames that wait for the end of the video."""
         if self._pace is not None:
             self._pace.vpush(None)
-            yield from self._pictures(_ready(self._pace))
+            yield from self._made(pulled(self._pace))
 
-    def _pictures(self, frames: Iterable[VideoFrame]) -> Iterator[tuple[float, VideoFrame]]:
+    def _made(self, frames: Iterable[VideoFrame]) -> Iterator[tuple[float, VideoFrame]]:
         for frame in frames:
             address = frame.planes[0].buffer_ptr
             if self._picture is None or address != self._address:
-                assert self._graph is not None
-                self._graph.vpush(frame)
-                (self._picture,) = _ready(self._graph)
+                assert self._pictures is not None
+                self._picture = self._pictures(frame)
                 # kept with its picture, so that no other frame can take its place in memory
                 self._address, self._source = address, frame
             self.made_any = True
             yield float(frame.time), self._picture
-
-    def _build(self, frame: VideoFrame) -> Graph:
-        turn = round(frame.rotation) % 360
-        width, height = frame.width, frame.height
-        if turn in (90, 270):
-            width, height = height, width
-        steps: list[tuple[str, str | None]] = []
-        steps += _TURNS.get(turn, [])
-        if self._short_side is not None:
-            width, height = _scaled(width, height, self._short_side)
-            steps.append(("scale", f"{width}:{height}:flags=bicubic"))
-        if self._crop is not None:
-            if self._crop > min(width, height):
-                raise MediaError(
-                    f"{self._video.path}: {width} x {height} pixels are too few for a crop of "
-                    f"{self._crop}; set short_side"
-                )
-            steps.append(("crop", f"{self._crop}:{self._crop}"))
-        return _linked(frame, self._video.stream.time_base, [*steps, ("format", "rgb24")])
-
-
-def _linked(
-    frame: VideoFrame, time_base: Fraction | None, steps: Sequence[tuple[str, str | None]]
-) -> Graph:
-    """Return a graph of filters, one after another, for frames like ``frame``."""
-    graph = Graph()
-    graph.threads = 1
-    source = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format, time_base=time_base
-    )
-    nodes = [graph.add(name, arguments) for name, arguments in [*steps, ("buffersink", None)]]
-    graph.link_nodes(source, *nodes).configure()
-    return graph
-
-
-def _ready(graph: Graph) -> Iterator[VideoFrame]:
-    while True:
-        try:
-            yield graph.vpull()
-        except (av.error.BlockingIOError, av.error.EOFError):
-            return
-
-
-def _scaled(width: int, height: int, short_side: int) -> tuple[int, int]:
-    """Return the size whose shorter side is ``short_side``, rounded half up."""
-    short, long = min(width, height), max(width, height)
-    other = max(1, (2 * long * short_side + short) // (2 * short))
-    return (short_side, other) if width <= height else (other, short_side)
 
 
 def _at_rate(video: VideoFile, filters: _Filters) -> Iterator[tuple[float, VideoFrame]]:
