@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import copy
+from typing import Any, Self
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -38,6 +39,8 @@ class T5Trunk(WritingTrunk):
         pretrained: begin with the weights of ``model_name``, else with random ones.
         lora: adapters that learn in place of the model's weights: ``r``, ``alpha``, ``dropout``,
             ``target_modules``, all optional (see :func:`mmvt.models.lora.add_lora`); null = none.
+        prompt_states: a frozen copy of the encoder, as it is at first, reads the prompt alone, and
+            its states stand behind the video in place of the embeddings of words.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class T5Trunk(WritingTrunk):
         model_config: dict[str, Any] | None = None,
         pretrained: bool = True,
         lora: dict[str, Any] | None = None,
+        prompt_states: bool = False,
     ) -> None:
         super().__init__()
         self.t5: Any = build_language_model(
@@ -64,8 +68,19 @@ class T5Trunk(WritingTrunk):
         # the whole family begins with it, but not all of its configurations say so
         self.t5.config.decoder_start_token_id = self.t5.config.pad_token_id
         self.hidden_size: int = self.t5.config.d_model
+        self.prompt_encoder: Any = None
+        if prompt_states:
+            self.prompt_encoder = copy.deepcopy(self.t5.get_encoder()).eval().requires_grad_(False)
         if lora is not None:
             add_lora(self.t5, lora)
+
+    @override
+    def train(self, mode: bool = True) -> T5Trunk:
+        """Set the mode of all but the frozen encoder, which never drops anything."""
+        super().train(mode)
+        if self.prompt_encoder is not None:
+            self.prompt_encoder.eval()
+        return self
 
     @override
     def forward(  # type: ignore[override]  # parameters are ports
@@ -135,8 +150,20 @@ class T5Trunk(WritingTrunk):
         cmasks: Bool[Tensor, "batch prompt_len"],
     ) -> tuple[Float[Tensor, "batch length hidden"], Bool[Tensor, "batch length"]]:
         """Return what the encoder reads, without gaps: T5 tells places by their distance."""
-        words = self.t5.get_input_embeddings()(caps)
         found = packed(
-            torch.cat([video_embeddings, words], dim=1), torch.cat([token_masks, cmasks], dim=1)
+            torch.cat([video_embeddings, self._words(caps, cmasks)], dim=1),
+            torch.cat([token_masks, cmasks], dim=1),
         )
         return found.values, found.mask
+
+    def _words(
+        self, caps: Int[Tensor, "batch prompt_len"], cmasks: Bool[Tensor, "batch prompt_len"]
+    ) -> Float[Tensor, "batch prompt_len hidden"]:
+        """Return the words of a prompt as the encoder reads them behind the video."""
+        if self.prompt_encoder is None or caps.shape[1] == 0:
+            words: Tensor = self.t5.get_input_embeddings()(caps)
+            return words
+        with torch.no_grad():
+            states = self.prompt_encoder(input_ids=caps, attention_mask=cmasks).last_hidden_state
+        # where a prompt is empty they may be NaN
+        return states.where(cmasks[..., None], 0.0)
