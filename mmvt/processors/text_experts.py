@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from mmvt.errors import ConfigError, DataError, did_you_mean
 from mmvt.processors.annotations import Record, clean, read_json_lines, refuse
+from mmvt.processors.splits import named
 from mmvt.processors.transcript import Word
 from mmvt.processors.transcript_files import (
     find_transcript,
@@ -29,7 +30,6 @@ logger = logging.getLogger(__name__)
 Rule = Literal["first", "middle", "refuse"]
 _SAID = ("text", "triples", "tags")
 _KEYS = ("video_id", "start", "end", *_SAID)
-_TOLD_AT_MOST = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,10 +146,9 @@ class TextExperts:
         for expert in self.experts:
             lacking = [video_id for video_id in ids if not self._knows(expert, video_id)]
             if lacking:
-                more = ", ..." if len(lacking) > _TOLD_AT_MOST else ""
                 problems.append(
                     f"text expert {expert.name}: {expert.path} lacks {len(lacking)} of {len(ids)} "
-                    f"videos: {', '.join(map(repr, lacking[:_TOLD_AT_MOST]))}{more}"
+                    f"videos: {named(lacking)}"
                 )
         if problems and not self.missing:
             raise DataError(

@@ -351,7 +351,7 @@ def test_text_experts_stand_before_the_prompt_in_the_time_of_the_features(
     # four steps at two a second: what begins at 2 s is behind the end
     example = dataset_of(aligner, [("v4", "whole")], KnownVideos(), text_experts=experts)[0]
     assert example["caps"].tolist() == [5, 7, 0, 0, 0]
-    with pytest.raises(DataError, match="ocr.jsonl lacks 1 of 2 videos: 'v5'"):
+    with pytest.raises(DataError, match="ocr.jsonl lacks 1 of 2 videos: v5"):
         dataset_of(aligner, [("v4", "whole"), ("v5", "whole")], text_experts=experts)
     pairs = [("v5", "whole")]
     lacking = dataset_of(aligner, pairs, text_experts=experts, missing_experts=True)

@@ -146,10 +146,10 @@ def test_videos_that_an_expert_lacks_are_listed_or_counted(
         "ocr": {"path": write(tmp_path / "ocr.jsonl", {"video_id": "w", "text": "sand"})},
     }
     experts = TextExperts(described)
-    told = r"speech: .* lacks 1 of 2 videos: 'w'\n.*ocr: .* lacks 1 of 2 videos: 'v'\n.*missing_exp"
+    told = r"speech: .* lacks 1 of 2 videos: w\n.*ocr: .* lacks 1 of 2 videos: v\n.*missing_exp"
     with pytest.raises(DataError, match=told):
         experts.check(["v", "w", "v"])
-    with pytest.raises(DataError, match="lacks 1 of 1 videos: 'v'"):
+    with pytest.raises(DataError, match="lacks 1 of 1 videos: v"):
         experts("v", 1.0)
     experts = TextExperts(described, missing=True)
     with caplog.at_level(logging.WARNING):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,8 +14,11 @@ from mmvt.datasets.store import FeatureStore
 from mmvt.errors import ConfigError, DataError
 from mmvt.expert_order import MAIN, ordered
 from mmvt.processors.base import VideoProcessor
+from mmvt.processors.splits import named
 from mmvt.processors.video.expert_rows import in_time, joined
 from mmvt.processors.video.store import StoreVideoProcessor
+
+logger = logging.getLogger(__name__)
 
 
 class ExpertsVideoProcessor(VideoProcessor):
@@ -31,8 +35,8 @@ class ExpertsVideoProcessor(VideoProcessor):
         store: folder of the store of the video's features.
         experts: folders of the stores of further experts, by name.
         expert_rows: in how many equal parts of a step an expert is asked, by name; 1 unless set.
-        missing_experts: take it that an expert which lacks a video has nothing to say of it,
-            instead of refusing.
+        missing_experts: take it that an expert which lacks a video has nothing to say of it, which
+            is counted in the log, instead of refusing.
 
     Raises:
         ConfigError: a name is no name of an expert, or a number is below 1.
@@ -71,7 +75,7 @@ class ExpertsVideoProcessor(VideoProcessor):
         """
         found = self.main.contains(video_ids)
         there = list(dict.fromkeys(np.array(video_ids, object)[found].tolist()))
-        for name in () if self.missing_experts else self.experts:
+        for name in self.experts:
             self._check(name, there)
         return found
 
@@ -100,9 +104,8 @@ class ExpertsVideoProcessor(VideoProcessor):
         lacking = [
             video_id for video_id, is_there in zip(video_ids, found, strict=True) if not is_there
         ]
+        told = f"expert {name} lacks {len(lacking)} of {len(video_ids)} videos: {named(lacking)}"
+        if lacking and not self.missing_experts:
+            raise DataError(f"{told}; with missing_experts: true it has nothing to say of them")
         if lacking:
-            told = ", ".join(map(repr, lacking[:10])) + (", ..." if len(lacking) > 10 else "")
-            raise DataError(
-                f"expert {name} lacks {len(lacking)} of {len(video_ids)} videos: {told}; with "
-                "missing_experts: true it has nothing to say of them"
-            )
+            logger.warning("%s; it has nothing to say of them", told)

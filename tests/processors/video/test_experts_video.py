@@ -63,15 +63,16 @@ def test_a_row_is_what_every_expert_says_at_that_time(stores: dict[str, Path]) -
 
 
 def test_an_expert_without_a_video_is_refused_or_has_nothing_to_say(
-    stores: dict[str, Path],
+    stores: dict[str, Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     fields = {"store": stores["video"], "experts": {"tags": stores["tags"]}}
-    with pytest.raises(DataError, match="expert tags lacks 1 of 2 videos: 'b'; with missing_exp"):
+    with pytest.raises(DataError, match="expert tags lacks 1 of 2 videos: b; with missing_exp"):
         ExpertsVideoProcessor(**fields).contains(["a", "b", "c"])
-    with pytest.raises(DataError, match="expert tags lacks 1 of 1 videos: 'b'"):
+    with pytest.raises(DataError, match="expert tags lacks 1 of 1 videos: b"):
         ExpertsVideoProcessor(**fields)("b")
     processor = ExpertsVideoProcessor(**fields, missing_experts=True)
     assert processor.contains(["a", "b", "c"]).tolist() == [True, True, False]
+    assert "expert tags lacks 1 of 2 videos: b; it has nothing to say of them" in caplog.text
     assert processor("b")[:, 8:].tolist() == [[0, 0]] * 3
 
 
