@@ -32,6 +32,7 @@ CONSTRAINTS = HERE / "constraints.txt"
 GROUPS = {
     "train": "fairseq, which trains",
     "demo": "small pretrained weights and sample videos",
+    "deeplake": "Deeplake, which reads data sets of VPT",
     "lora": "peft, which adapts language models by few weights",
     "ray": "Ray, which extracts features on many machines",
     "slurm": "submitit, which hands jobs to Slurm",
@@ -47,7 +48,7 @@ examples:
   python -m mmvt_cli.setup                   features, inference and evaluation
   python -m mmvt_cli.setup train             and training
   python -m mmvt_cli.setup --check train     what is installed and what is missing
-  python -m mmvt_cli.setup train demo dev transcribe ray slurm lora    everything
+  python -m mmvt_cli.setup train demo dev transcribe ray slurm lora deeplake    everything
 
 Use a virtual environment of its own. A torch of the right version that is there already, such as
 one built for your GPU, is kept. What is right is left alone, so running this again is quick.

@@ -17,11 +17,13 @@ from mmvt_cli._progress import print_failures, progress
 if TYPE_CHECKING:
     from mmvt.datasets.store import FeatureStore
     from mmvt.features.convert.base import OnVideo, Report, Source
+    from mmvt.features.convert.vpt.segment import SegmentSource
 
 DAMAGED = 1
 FAILED = 3
 HDF5 = (".h5", ".hdf5")
 PICKLE = (".pkl", ".pickle")
+MOST_FAILURES = 50
 EXAMPLES = """\
 examples:
   mmvt store info data/features
@@ -34,6 +36,7 @@ examples:
   mmvt store convert original_shards data/features --split train
   mmvt store convert data/features original_shards --split train
   mmvt store convert video_chatgpt_pickles data/features --fps 0
+  mmvt store convert vpt_dataset data/vpt --grid 4
 
 Exit code: 0 when all is well, 1 when `verify` found damage, 2 when nothing could be done, 3 when
 some videos could not be converted (they are listed). What was stopped goes on when it is run again.
@@ -47,6 +50,11 @@ What SOURCE is, is seen from it:
   a folder with .npy or .pkl files a file a video
   a .h5 or .hdf5 file              a dataset a video
   a .pkl or .pickle file           a dict from ids to arrays
+  a Deeplake dataset               segments of VPT, a row each; TARGET becomes a folder with the
+                                   stores frames and pooled, captions.csv, transcripts/ and
+                                   failures.jsonl, which lists all segments that were refused
+  a folder with .npz files         the same, of what VPT wrote before: an npz a video, with or
+                                   without jsonl files of segments
 Pickles are read without running anything in them. A video with NaN is refused, and listed.
 """
 
@@ -85,6 +93,14 @@ def parser() -> argparse.ArgumentParser:
     convert.add_argument("--fps", type=float, help="steps a second; 0 = none (default 1)")
     convert.add_argument("--dtype", choices=("float16", "float32", "float64"))
     convert.add_argument("--encoder", metavar="NAME", help="what made the features")
+    convert.add_argument(
+        "--grid", type=int, help="of VPT's hidden states: keep K x K means (default 4)", metavar="K"
+    )
+    convert.add_argument(
+        "--undone",
+        action="store_true",
+        help="take segments of VPT whose flags (done_...) are false",
+    )
     for command in (merge, convert):
         command.add_argument(
             "--shard-size", type=int, default=4096, help="videos a shard (default 4096)"
@@ -176,6 +192,10 @@ def convert(args: argparse.Namespace) -> int:
         raise StoreError(f"{args.source}: does not exist")
     if (args.source / NAME).exists():
         return _from_store(args)
+    if segments := segments_of(args.source):
+        return _import(segments, args)
+    if args.grid is not None or args.undone:
+        raise ConfigError("--grid and --undone are for data of VPT")
     from mmvt.features.convert.base import convert as converted
 
     source = source_of(args.source, args.split)
@@ -218,6 +238,55 @@ def source_of(path: Path, split: str | None) -> Source:
     raise StoreError(
         f"{path}: is no folder, and its name ends in none of {', '.join(HDF5 + PICKLE)}"
     )
+
+
+def segments_of(path: Path) -> SegmentSource | None:
+    """Return the segments of VPT at a path; None where there are none.
+
+    Raises:
+        MissingPackageError: it takes a library that is not installed.
+        StoreError: they cannot be read.
+    """
+    from mmvt.features.convert.vpt.deeplake_columns import DeeplakeSegments, is_deeplake
+    from mmvt.features.convert.vpt.files import SegmentFiles
+
+    if is_deeplake(path):
+        return DeeplakeSegments(path)
+    return SegmentFiles(path) if any(path.rglob("*.npz")) else None
+
+
+def _import(segments: SegmentSource, args: argparse.Namespace) -> int:
+    from mmvt.features.convert.vpt.importing import FAILURES, import_segments
+
+    told = {name: vars(args)[name] for name in ("split", "fps", "dtype", "encoder")}
+    if given := [f"--{name}" for name, value in told.items() if value is not None]:
+        raise ConfigError(f"{', '.join(given)}: not for data of VPT, which has none or tells it")
+    if args.grid is not None and args.grid < 1:
+        raise ConfigError(f"--grid is {args.grid}, but must be at least 1")
+    with progress("convert", len(segments)) as advance:
+        report = import_segments(
+            segments,
+            args.target,
+            grid=4 if args.grid is None else args.grid,
+            take_undone=args.undone,
+            shard_size=args.shard_size,
+            on_segment=advance,
+        )
+    failures = report.failures
+    print_failures(
+        "not converted", ((item.source, item.reason) for item in failures[:MOST_FAILURES])
+    )
+    if len(failures) > MOST_FAILURES:
+        print(f"... and {len(failures) - MOST_FAILURES} more")
+    if failures:
+        print(f"all of them are in {args.target / FAILURES}")
+    if report.absent:
+        print(f"{report.absent} segments that the source counts are not in it")
+    print(
+        f"{report.segments} segments of {report.videos + report.skipped} videos "
+        f"({report.skipped} there already), {len(failures)} failed"
+    )
+    return FAILED if failures else 0
 
 
 def _from_store(args: argparse.Namespace) -> int:

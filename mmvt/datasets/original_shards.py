@@ -11,7 +11,7 @@ import pickle
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, Protocol, runtime_checkable
+from typing import IO, Any, NamedTuple, NoReturn, Protocol, runtime_checkable
 
 import numpy as np
 import xxhash
@@ -54,13 +54,21 @@ def read_plain_pickle(path: Path, unpickler: type[PlainUnpickler] = PlainUnpickl
     """
     try:
         with path.open("rb") as file:
-            return unpickler(file).load()
-    except UnsafePickle as error:
-        raise StoreError(f"{path}: unsafe pickle, not read: {error}") from error
+            return load_plain_pickle(file, str(path), unpickler)
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def load_plain_pickle(file: IO[bytes], where: str, unpickler: type[PlainUnpickler]) -> Any:
+    """Return what an open pickle of plain containers holds; see :func:`read_plain_pickle`."""
+    try:
+        return unpickler(file).load()
+    except UnsafePickle as error:
+        raise StoreError(f"{where}: unsafe pickle, not read: {error}") from error
+    except OSError:
+        raise
     except Exception as error:  # a program out of order can fail in any way
-        raise StoreError(f"{path}: damaged pickle: {error!r}") from error
+        raise StoreError(f"{where}: damaged pickle: {error!r}") from error
 
 
 class OriginalStore:

@@ -71,6 +71,34 @@ class ArrayUnpickler(PlainUnpickler):
         return _Maker(make) if make else super().find_class(module, name)
 
 
+class ObjectUnpickler(ArrayUnpickler):
+    """Makes an array of one object too, as ``np.savez`` writes a dict; see :func:`object_in`."""
+
+    @override
+    def find_class(self, module: str, name: str) -> Any:
+        return (
+            _Maker(_any_dtype)
+            if (module, name) == ("numpy", "dtype")
+            else super().find_class(module, name)
+        )
+
+
+def object_in(content: Any) -> Any:
+    """Return the object that an array of one holds, its dict with arrays for their stand-ins.
+
+    Raises:
+        StoreError: it holds something else.
+    """
+    if not (isinstance(content, _Array) and isinstance(content.value, list)):
+        raise StoreError("is no array of one object")
+    if len(content.value) != 1 or not isinstance(content.value[0], dict):
+        raise StoreError("holds no mapping of keys and values")
+    return {
+        key: value.value if isinstance(value, _Array) else value
+        for key, value in content.value[0].items()
+    }
+
+
 class _Maker:
     """A function that a pickle may call, and do nothing else with."""
 
@@ -100,16 +128,32 @@ class _DType:
         self.value = self.value.newbyteorder(state[1])
 
 
+class _ObjectDType:
+    """Stands for the type of an array of objects."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        """Ignore the state, which says nothing of objects."""
+
+
+def _any_dtype(code: Any, *flags: Any) -> _DType | _ObjectDType:
+    return _ObjectDType() if code in ("O", "O8") else _DType(code, *flags)
+
+
 class _Array:
     """Stands for an array."""
 
     __slots__ = ("value",)
 
     def __init__(self, *form: Any) -> None:
-        self.value: np.ndarray | None = None
+        self.value: np.ndarray | list[Any] | None = None
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _, shape, dtype, columns_first, data = state
+        if isinstance(dtype, _ObjectDType):
+            self.value = data
+            return
         order: Literal["C", "F"] = "F" if columns_first else "C"
         self.value = np.frombuffer(data, dtype.value).reshape(shape, order=order)
 
@@ -146,7 +190,7 @@ def _rows(where: str, content: Any) -> np.ndarray:
         StoreError: they are none.
     """
     try:
-        if isinstance(content, _Array) and content.value is not None:
+        if isinstance(content, _Array) and isinstance(content.value, np.ndarray):
             return content.value
         if isinstance(content, list | tuple):
             steps = [item.value if isinstance(item, _Array) else item for item in content]
