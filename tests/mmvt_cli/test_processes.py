@@ -31,6 +31,7 @@ LAUNCHER = f"""
 import os, signal, sys
 from mmvt_cli.processes import run_together
 signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs that a shell runs aside ignore it
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and those under nohup this
 codes = run_together([[sys.executable, "-c", {JOB!r}, name] for name in sys.argv[1:]], os.environ)
 assert len(set(codes)) == 1, codes
 sys.exit(codes[0])
