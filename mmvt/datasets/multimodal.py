@@ -106,9 +106,10 @@ class MultimodalDataset(Dataset[Example]):
         video_id, text_id = self.ids_of(index)
         try:
             video_features = self.video_processor(video_id)
-            fps = self.video_processor.fps
-            clips = check_clips(self.text_processor(text_id)).scaled(fps)
-            clips = replace(clips, experts=self.text_experts(video_id, fps))
+            clips = check_clips(self.text_processor(text_id))
+            clips = self.video_processor.in_steps(video_id, clips)
+            experts = self.text_experts(video_id, self.video_processor.fps)
+            clips = replace(clips, experts=experts)
             rng = generator(self.seed, self.epoch, index)
             example = self.aligner(video_id, video_features, clips, rng)
         except MMVTError as error:

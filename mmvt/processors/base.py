@@ -103,6 +103,10 @@ class VideoProcessor(ABC):
             StoreError: the video has no features.
         """
 
+    def in_steps(self, video_id: str, clips: TextClips) -> TextClips:
+        """Return captions of a video, whose times are in seconds, with times in feature steps."""
+        return clips.scaled(self.fps)
+
 
 class TextProcessor(ABC):
     """Loads and tokenises the captions of a text id."""

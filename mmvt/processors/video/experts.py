@@ -13,7 +13,7 @@ from typing_extensions import override
 from mmvt.datasets.store import FeatureStore
 from mmvt.errors import ConfigError, DataError
 from mmvt.expert_order import MAIN, ordered
-from mmvt.processors.base import VideoProcessor
+from mmvt.processors.base import TextClips, VideoProcessor
 from mmvt.processors.splits import named
 from mmvt.processors.video.expert_rows import in_time, joined
 from mmvt.processors.video.store import StoreVideoProcessor
@@ -35,6 +35,8 @@ class ExpertsVideoProcessor(VideoProcessor):
         store: folder of the store of the video's features.
         experts: folders of the stores of further experts, by name.
         expert_rows: in how many equal parts of a step an expert is asked, by name; 1 unless set.
+        by_time: a caption covers the steps of ``store`` whose times lie within it; see
+            :class:`~mmvt.processors.video.store.StoreVideoProcessor`.
         missing_experts: take it that an expert which lacks a video has nothing to say of it, which
             is counted in the log, instead of refusing.
 
@@ -48,11 +50,12 @@ class ExpertsVideoProcessor(VideoProcessor):
         store: Path,
         experts: dict[str, Path],
         expert_rows: dict[str, int] | None = None,
+        by_time: bool = False,
         missing_experts: bool = False,
     ) -> None:
         if MAIN in experts:
             raise ConfigError(f"experts.{MAIN} is the store itself; give the expert another name")
-        self.main = StoreVideoProcessor(store=store)
+        self.main = StoreVideoProcessor(store=store, by_time=by_time)
         self.fps = self.main.fps
         self.experts = {name: FeatureStore.open(experts[name]) for name in ordered(experts)}
         self.rows = expert_rows or {}
@@ -83,6 +86,10 @@ class ExpertsVideoProcessor(VideoProcessor):
     def __call__(self, video_id: str) -> Float[np.ndarray, "steps columns"]:
         main = self.main(video_id)
         return joined(main, [self._said(name, video_id, len(main)) for name in self.experts])
+
+    @override
+    def in_steps(self, video_id: str, clips: TextClips) -> TextClips:
+        return self.main.in_steps(video_id, clips)
 
     def _said(
         self, name: str, video_id: str, steps: int

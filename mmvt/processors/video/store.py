@@ -15,7 +15,8 @@ from typing_extensions import override
 from mmvt.datasets.gather import RowSpans
 from mmvt.datasets.sharded_tensor import all_finite
 from mmvt.datasets.store import FeatureStore
-from mmvt.processors.base import VideoProcessor
+from mmvt.processors.base import TextClips, VideoProcessor
+from mmvt.processors.video.by_time import steps_at
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,8 @@ class StoreVideoProcessor(VideoProcessor):
         input_dim: refuse a store whose rows have another width.
         grid: refuse a store whose steps are not a ``grid`` × ``grid`` map of rows.
         fps: refuse a store with another number of steps a second.
+        by_time: a caption covers the steps whose times lie within it, for stores that have times
+            and no steady rate; otherwise it covers the whole video there.
         not_finite: what becomes of a video whose features hold NaN or infinity: ``error`` when it
             is read; ``drop`` counts it as missing, for which all videos of a data set are looked
             through at the start; ``zero`` takes such numbers for 0. Each video is told in the log.
@@ -40,12 +43,14 @@ class StoreVideoProcessor(VideoProcessor):
         input_dim: int | None = None,
         grid: int | None = None,
         fps: float | None = None,
+        by_time: bool = False,
         not_finite: Literal["error", "drop", "zero"] = "error",
     ) -> None:
         self.store = FeatureStore.open(store)
         expected = {"dim": input_dim, "grid": grid, "fps": fps}
         self.store.require(**{key: value for key, value in expected.items() if value is not None})
         self.fps = self.store.manifest.fps
+        self.by_time = by_time
         self.not_finite = not_finite
         self._damaged: set[str] = set()
 
@@ -69,7 +74,7 @@ class StoreVideoProcessor(VideoProcessor):
     def row_spans(self, ids: Sequence[str]) -> RowSpans | None:
         """Return where the rows of videos lie; None where rows are not taken as they are."""
         store = self.store
-        if store.manifest.grid != 1 or self.not_finite == "zero":
+        if store.manifest.grid != 1 or self.not_finite == "zero" or self.by_time:
             return None
         shards, positions = store.places(ids)
         first, stop = np.zeros((2, len(ids)), np.int64)
@@ -88,6 +93,12 @@ class StoreVideoProcessor(VideoProcessor):
             return rows
         self._tell(video_id, f"{(~np.isfinite(rows)).sum()} of {rows.size} are taken for 0")
         return np.nan_to_num(rows, nan=0.0, posinf=0.0, neginf=0.0)
+
+    @override
+    def in_steps(self, video_id: str, clips: TextClips) -> TextClips:
+        if not self.by_time:
+            return super().in_steps(video_id, clips)
+        return steps_at(clips, self.store.times(video_id))
 
     def _tell(self, video_id: str, what: str) -> None:
         """Write to the log, once a video, with the number of such videos so far."""
