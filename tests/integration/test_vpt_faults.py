@@ -151,7 +151,10 @@ def test_the_length_of_padding_changes_neither_loss_nor_text(bert_name: str, kin
     model = model_of(kind)
     shown = features(steps=2)  # a step of padding
     captions = [CAPTION, CAPTION[:2]]
-    tight = batch_of(bert_name, *(clips_of(own) for own in captions), rows=shown)
+    tight = batch_of(
+        bert_name, *(clips_of(own, room=3) for own in captions), rows=shown, max_prompt_len=2
+    )
+    assert tight["cmasks"].all()
     wide = batch_of(
         bert_name,
         *(clips_of(own, room=40) for own in captions),
