@@ -6,8 +6,11 @@ import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from mmvt.datasets.store import FeatureStore
+from mmvt.features.shard import StoreWriter
 from tests.corpus import write_corpus, write_project
 from tests.launching import losses, succeed
 
@@ -19,11 +22,26 @@ num_layers: 1, num_heads: 2, vocab_size: 30}}",
     "dataset.layout={name: PromptLayout}",
     "dataset.max_len=null",
 )
+EXPERTS = (
+    *T5,
+    "trunk.prompt_states=true",
+    "dataset.video_processor={name: ExpertsVideoProcessor, experts: {audio: CORPUS/audio}}",
+    "encoders.video={name: ExpertsEncoder, token_budget: 16, input_dim: null, \
+experts: {video: {input_dim: 16}, audio: {input_dim: 3}}}",
+    "dataset.text_experts={ocr: {path: CORPUS/ocr.jsonl, label: the, max_tokens: 4}}",
+)
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_corpus(tmp_path_factory.mktemp("corpus"))
+    corpus = write_corpus(tmp_path_factory.mktemp("corpus"))
+    videos = FeatureStore.open(corpus / "features").ids
+    with StoreWriter(corpus / "audio", dim=3, fps=2.0, encoder={"name": "sound"}) as writer:
+        for number, name in enumerate(videos):
+            writer.add(name, np.full((16, 3), number % 3, np.float32))
+    lines = ({"video_id": name, "tags": ["ball", "box"], "start": 0, "end": 4} for name in videos)
+    (corpus / "ocr.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return corpus
 
 
 def checksums(corpus: Path) -> dict[str, str]:
@@ -36,14 +54,19 @@ def checksums(corpus: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     "options",
-    [pytest.param((), id="head alone"), pytest.param(T5, id="T5", marks=pytest.mark.slow)],
+    [
+        pytest.param((), id="head alone"),
+        pytest.param(T5, id="T5", marks=pytest.mark.slow),
+        pytest.param(EXPERTS, id="experts", marks=pytest.mark.slow),
+    ],
 )
 def test_a_head_that_writes_trains_where_a_contrastive_one_did(
     tmp_path: Path, corpus: Path, options: tuple[str, ...]
 ) -> None:
     write_project(tmp_path, corpus)
     before = checksums(corpus)
-    words = (HEAD, *options, "fairseq.optimization.max_update=16")
+    given = (option.replace("CORPUS", str(corpus)) for option in options)
+    words = (HEAD, *given, "fairseq.optimization.max_update=16")
     values = losses(succeed(tmp_path, "--jobtype", "local_single", *words))
     assert len(values) == 16
     assert sum(values[-4:]) < 0.9 * sum(values[:4])
