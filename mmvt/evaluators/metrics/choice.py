@@ -112,25 +112,51 @@ def _chance(scores: Num[np.ndarray, "questions choices"]) -> float:
 
 
 def accuracies(
-    credit: Float64[np.ndarray, " questions"], groups: np.ndarray | None
+    credit: Float64[np.ndarray, " questions"],
+    groups: np.ndarray | None,
+    further: Mapping[str, Float64[np.ndarray, " questions"]] | None = None,
 ) -> dict[str, Any]:
     """Return the accuracy over all questions, and of each of their groups if there are any.
 
     Args:
         credit: what each question counts, from 0 to 1.
         groups: (questions,) or (questions, levels) names.
+        further: other figures of each question, of which there are means as well.
     """
-    results: dict[str, Any] = {"accuracy": _mean(credit)}
+    told = {"accuracy": credit, **(further or {})}
+    results: dict[str, Any] = {name: _mean(values) for name, values in told.items()}
     if groups is not None:
         results["groups"] = {
             str(name): {
-                "accuracy": _mean(credit[level == name]),
+                **{figure: _mean(values[level == name]) for figure, values in told.items()},
                 "questions": int((level == name).sum()),
             }
             for level in groups.reshape(len(credit), -1).T
             for name in np.unique(level)
         }
     return results
+
+
+def official_names(results: Mapping[str, Any]) -> dict[str, Any]:
+    """Return accuracies as those of MSR-VTT-QA and MSVD-QA are published: in percent, rounded.
+
+    Source: ALPRO (arXiv 2112.09583), its code.
+
+    Args:
+        results: with ``questions`` and, where questions are of kinds, ``groups``.
+    """
+    groups = results.get("groups", {})
+    return {
+        "ratios": {
+            f"{name}_ratio": [
+                round(100 * own["questions"] / results["questions"], 2),
+                own["questions"],
+            ]
+            for name, own in groups.items()
+        },
+        "overall_acc": round(100 * results["accuracy"], 2),
+        **{f"{name}_acc": round(100 * own["accuracy"], 2) for name, own in groups.items()},
+    }
 
 
 def _mean(values: Float64[np.ndarray, " values"]) -> float:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from mmvt.errors import DataError
 from mmvt.evaluators.base import Predictions
 from mmvt.evaluators.metrics.answer import AnswerMetric
+from tests.small_wordnet import write_wordnet
 
 
 def predictions(**changes: object) -> Predictions:
@@ -28,9 +31,44 @@ def test_answers_are_right_to_the_letter_as_written_or_as_read_back() -> None:
         "what": {"accuracy": pytest.approx(2 / 3), "questions": 3},
     }
     assert results["protocol"]["name"] == "open answers"
-    assert results.keys() == {"accuracy", "groups", "questions", "protocol"}
+    assert results["WUPS@0.0"] is results["WUPS@0.9"] is results["protocol"]["wups"] is None
+    assert results["absent"] == {"WUPS": "metric.wordnet is not set"}
     said = ["two", "T-shirt", "red", "red"]
     assert AnswerMetric()(predictions(said=said))["accuracy"] == 1
+
+
+def test_figures_are_also_told_as_they_are_published() -> None:
+    assert AnswerMetric()(predictions())["official"] == {
+        "ratios": {"what_ratio": [75.0, 3], "how_ratio": [25.0, 1]},
+        "overall_acc": 50.0,
+        "what_acc": 66.67,
+        "how_acc": 0.0,
+    }
+    without_kinds = {name: own for name, own in predictions().items() if name != "groups"}
+    assert AnswerMetric()(without_kinds)["official"] == {"ratios": {}, "overall_acc": 50.0}
+
+
+def test_answers_are_alike_where_wordnet_is_there(tmp_path: Path) -> None:
+    answers = ["dog", "Dogs", "table", "cat"]
+    told = predictions(answers=answers, said=["table", "dog", "cat", "cat"])
+    del told["read_back"]
+    results = AnswerMetric(wordnet=write_wordnet(tmp_path))(told)
+    assert (results["accuracy"], results["absent"]) == (0.5, {})
+    # in the order of ids: cat and dog, dog and its plural, twice the same
+    assert results["WUPS@0.0"] == pytest.approx((2 / 3 + 1 + 1 + 1) / 4)
+    assert results["WUPS@0.9"] == pytest.approx((0.1 * 2 / 3 + 1 + 1 + 1) / 4)
+    assert results["groups"]["how"]["WUPS@0.9"] == 1
+    assert results["protocol"]["match"] == "exact, as written"
+    assert len(results["protocol"]["wups"]["wordnet_sha256"]["data.noun"]) == 64
+    few = {**told, "scored_ids": told["scored_ids"][:1], "said": told["said"][:1]}
+    few_results = AnswerMetric(wordnet=tmp_path, allow_missing=True)(few)
+    assert (few_results["WUPS@0.0"], few_results["WUPS@0.9"]) == (0.25, 0.25)
+
+
+def test_a_dictionary_that_is_not_there_leaves_wups_out(tmp_path: Path) -> None:
+    results = AnswerMetric(wordnet=tmp_path / "gone")(predictions())
+    assert results["WUPS@0.9"] is None
+    assert "gone/index.noun cannot be read" in results["absent"]["WUPS"]
 
 
 def test_baselines_stand_beside_the_result() -> None:
