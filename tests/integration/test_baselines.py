@@ -81,6 +81,7 @@ SMALL_T5 = [
     f"encoders.video.input_dim={DIM}",
     "dataset.max_prompt_len=64",
 ]
+TEXT_EXPERTS = (("speech", "transcripts"), ("ocr", "ocr.jsonl"))
 VIDEOS, CLIPS = 64, 6  # of HowTo100M; as many videos as a group of the papers takes, twice
 FEWER = "dataset.subsampling=4"  # samples of a video than in the papers
 
@@ -345,9 +346,27 @@ def test_dense_captions_are_learned_and_scored():
     assert {"SODA_c", "by_iou"} <= results.keys()
 
 
+def test_captions_are_learned_from_further_experts(place: Path):
+    task, store = Path("projects/vpt/experts.yaml"), place / "own" / "features"
+    (place / "own/transcripts").mkdir()
+    for name in FeatureStore.open(store).ids:
+        said = "1\n00:00:01,000 --> 00:00:05,000\nwell\n"
+        (place / "own/transcripts" / f"{name}.srt").write_text(said)
+    lines = [{"video_id": name, "tags": ["dog"]} for name in FeatureStore.open(store).ids[1:]]
+    standins.write_jsonl(place / "own/ocr.jsonl", lines)
+    experts = [f"encoders.video.experts.{name}.input_dim={DIM}" for name in ("video", "audio")]
+    paths = [f"dataset.text_experts.{name}.path={place}/own/{file}" for name, file in TEXT_EXPERTS]
+    words = [*experts, *paths, f"dataset.video_processor.experts.audio={store}"]
+    small = [SMALL_T5[0], "dataset.max_prompt_len=64"]
+    run(task, *small, *words, "dataset.missing_experts=true")
+    evaluate(task, *small, *words, "dataset.missing_experts=true")
+    results = json.loads(Path("runs/vpt/experts/eval/results.json").read_text())
+    assert results["protocol"]["clips"] == 2
+
+
 def test_every_task_that_comes_with_mmvt_is_run_here():
     asked = {path.stem for path in all_projects() if path.parent == Path("projects/vpt")}
-    assert asked == {*QUESTIONS, *CAPTIONS, "activitynet_dense"}
+    assert asked == {*QUESTIONS, *CAPTIONS, "activitynet_dense", "experts"}
     tasks = {path.stem for path in all_projects() if path.parent == OURS}
     trained = [name for _, name in (*QUICK, *TRAINED)]
     pairs = {*trained, *(f"test_{name}" for name in trained), *(name for _, name in ZERO_SHOT)}
