@@ -6,12 +6,13 @@ a pickle that asks for anything else is refused before it gets it.
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, NamedTuple, NoReturn, Protocol, runtime_checkable
+from typing import Any, NamedTuple, NoReturn, Protocol, runtime_checkable
 
 import numpy as np
 import xxhash
@@ -59,7 +60,7 @@ def read_plain_pickle(path: Path, unpickler: type[PlainUnpickler] = PlainUnpickl
         raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def load_plain_pickle(file: IO[bytes], where: str, unpickler: type[PlainUnpickler]) -> Any:
+def load_plain_pickle(file: io.BufferedIOBase, where: str, unpickler: type[PlainUnpickler]) -> Any:
     """Return what an open pickle of plain containers holds; see :func:`read_plain_pickle`."""
     try:
         return unpickler(file).load()

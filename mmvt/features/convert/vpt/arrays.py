@@ -93,8 +93,10 @@ def frames(name: str, value: Any) -> Float[np.ndarray, "frames *tokens dim"]:
 
 def grid_means(
     hidden: Float[np.ndarray, "frames tokens dim"], grid: int
-) -> Float[np.ndarray, "frames cells dim"]:
+) -> Float[np.ndarray, "frames *cells dim"]:
     """Return the means of ``grid`` × ``grid`` parts of maps whose first token is left out.
+
+    A map of one cell is a row.
 
     Raises:
         DataError: the maps are smaller than that.
@@ -105,13 +107,14 @@ def grid_means(
         raise DataError(f"{HIDDEN} is a map of {side} x {side}, less than {grid} x {grid}")
     maps = torch.from_numpy(hidden[:, 1:].astype(np.float32)).reshape(count, side, side, dim)
     means = F.adaptive_avg_pool2d(maps.permute(0, 3, 1, 2), grid)
-    return means.flatten(2).transpose(1, 2).numpy()
+    cells = means.flatten(2).transpose(1, 2).numpy()
+    return cells[:, 0] if grid == 1 else cells
 
 
 def halved(
     name: str, array: Float[np.ndarray, "frames *tokens dim"]
 ) -> Float16[np.ndarray, "frames *tokens dim"]:
-    """Return numbers in half precision; a map of one cell is a row.
+    """Return numbers in half precision.
 
     Raises:
         DataError: one is too large.
@@ -120,7 +123,7 @@ def halved(
         half = array.astype(np.float16)
     if not np.isfinite(half).all():
         raise DataError(f"{name} holds {np.abs(array).max():g}, too large for float16")
-    return half[:, 0] if half.ndim == 3 and half.shape[1] == 1 else half
+    return half
 
 
 def time_of(

@@ -8,13 +8,14 @@ JSON, and an npz with the columns of Deeplake, a row a segment.
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path, PurePath
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_magic
@@ -95,7 +96,8 @@ class SegmentFiles(SegmentSource):
         }
         if place.line is None:
             return plain
-        return {**renamed(plain), **self._segments(place.line)[place.line.position]}
+        said = self._segments(place.line)[place.line.position]
+        return {**renamed(plain), **said, **renamed(said)}
 
     @override
     def arrays(self, number: int) -> Mapping[str, Any]:
@@ -235,7 +237,7 @@ def _shapes(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
             names = [name for name in archive.namelist() if name.endswith(".npy")]
             found = {}
             for name in names:
-                with archive.open(name) as file:
+                with _opened(archive, name) as file:
                     found[name.removesuffix(".npy")] = _header(file)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise StoreError(f"{path}: is damaged: {error}") from error
@@ -244,7 +246,11 @@ def _shapes(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
     return found
 
 
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _opened(archive: zipfile.ZipFile, name: str) -> io.BufferedIOBase:
+    return cast(io.BufferedIOBase, archive.open(name))
+
+
+def _header(file: io.BufferedIOBase) -> tuple[tuple[int, ...], np.dtype[Any]]:
     version = read_magic(file)
     read = read_array_header_1_0 if version == (1, 0) else read_array_header_2_0
     shape, _, dtype = read(file)
@@ -258,7 +264,7 @@ def _object(path: Path, name: str) -> dict[str, Any]:
         StoreError: it is damaged, unsafe, or holds something else.
     """
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
+        with zipfile.ZipFile(path) as archive, _opened(archive, f"{name}.npy") as file:
             _header(file)
             return object_in(load_plain_pickle(file, name, ObjectUnpickler))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:

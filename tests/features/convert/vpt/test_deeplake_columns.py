@@ -1,0 +1,93 @@
+"""Datasets of Deeplake are read, and the error without the library tells how to get it."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmvt.datasets.store import FeatureStore
+from mmvt.errors import MissingPackageError, StoreError
+from mmvt.features.convert.vpt.deeplake_columns import DeeplakeSegments, is_deeplake
+from mmvt.features.convert.vpt.importing import import_segments
+from mmvt.processors.caption_file import read_captions
+from tests.vpt_data import Spoken, spoken, write_deeplake
+
+IS_THERE = importlib.util.find_spec("deeplake") is not None
+needs_deeplake = [
+    pytest.mark.may_skip("Deeplake is an extra"),
+    pytest.mark.skipif(
+        not IS_THERE, reason="deeplake is not installed; run: python -m mmvt_cli.setup deeplake"
+    ),
+]
+TEXTS = {"a b.mp4": ["one two three", "four five", "six"], "c.webm": ["séven", "nine"]}
+
+
+@pytest.fixture
+def segments() -> Sequence[Spoken]:
+    return spoken(TEXTS, dim=8, tokens=17)
+
+
+@pytest.mark.may_skip("Deeplake is there")
+@pytest.mark.skipif(IS_THERE, reason="deeplake is installed")
+def test_without_the_library_the_error_names_the_extra(tmp_path: Path) -> None:
+    (tmp_path / "dataset_meta.json").write_text("{}")
+    with pytest.raises(MissingPackageError, match="run: python -m mmvt_cli.setup deeplake$"):
+        DeeplakeSegments(tmp_path)
+
+
+def test_folders_of_both_versions_are_known(tmp_path: Path) -> None:
+    assert not is_deeplake(tmp_path)
+    (tmp_path / "3").mkdir()
+    (tmp_path / "3" / "dataset_meta.json").write_text("{}")
+    (tmp_path / "4" / "_deeplake_log").mkdir(parents=True)
+    assert is_deeplake(tmp_path / "3")
+    assert is_deeplake(tmp_path / "4")
+
+
+class TestWithDeeplake:
+    pytestmark = needs_deeplake
+
+    def test_rows_become_stores(self, tmp_path: Path, segments: Sequence[Spoken]) -> None:
+        source = DeeplakeSegments(write_deeplake(tmp_path / "ds", segments))
+        report = import_segments(source, tmp_path / "out", grid=2)
+        assert (report.videos, report.segments, report.failures) == (2, 5, [])
+        pooled = FeatureStore.open(tmp_path / "out" / "pooled", verify="full")
+        expected = [s.columns["clip_pooled_embedding"].astype(np.float16) for s in segments[:3]]
+        np.testing.assert_array_equal(pooled["a b.mp4"], expected)
+        assert FeatureStore.open(tmp_path / "out" / "frames")["c.webm"].shape == (2, 4, 8)
+        captions = read_captions(tmp_path / "out" / "captions.csv")
+        assert [row.text for row in captions["c.webm"]] == ["séven", "nine"]
+
+    @pytest.mark.faults
+    def test_segments_that_are_not_done_are_listed(
+        self, tmp_path: Path, segments: Sequence[Spoken]
+    ) -> None:
+        segments[1].wrong = {"done_text_encode": False}
+        segments[3].wrong = {"clip_last_hidden_states": np.zeros((17, 8), np.float32)}
+        folder = write_deeplake(tmp_path / "ds", segments)
+        report = import_segments(DeeplakeSegments(folder), tmp_path / "out")
+        assert [(failure.source, failure.reason) for failure in report.failures] == [
+            (f"{folder}: row 1", "done_text_encode is false; --undone takes it all the same"),
+            (f"{folder}: row 3", "clip_last_hidden_states is all zeros: it was never computed"),
+        ]
+
+    @pytest.mark.faults
+    def test_other_and_damaged_datasets_are_named(self, tmp_path: Path) -> None:
+        import deeplake
+
+        other = deeplake.create(str(tmp_path / "other"))
+        other.add_column("caption", deeplake.types.Text())
+        other.commit()
+        with pytest.raises(
+            StoreError, match="no column video_filename, segment_metadata, only caption"
+        ):
+            DeeplakeSegments(tmp_path / "other")
+        (tmp_path / "dataset_meta.json").write_text("{")
+        with pytest.raises(StoreError, match="cannot be read by Deeplake"):
+            DeeplakeSegments(tmp_path)
+        with pytest.raises(StoreError, match="no path with a quotation mark"):
+            DeeplakeSegments(tmp_path / 'a"b')
