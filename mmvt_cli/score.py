@@ -15,6 +15,7 @@ examples:
   mmvt score qvhighlights my_val_preds.jsonl highlight_val_release.jsonl
   mmvt score nextqa my_answers.json nextqa/val.csv --json
   mmvt score nextqa my_answers.json nextqa/val.csv --allow-missing --out results.json
+  mmvt score answers my_answers.json test_qa.json --train train_qa.json --wordnet /usr/share/wordnet
   mmvt score captions my_captions.json yc2_val.json --meteor-jar meteor/meteor-1.5.jar
   mmvt score dense my_submission.json val_1.json
 
@@ -24,6 +25,8 @@ files give the same bytes of JSON.
 BENCHMARKS = {
     "qvhighlights": "moments and highlights: a line of JSON a query, as for the public evaluator",
     "nextqa": "multiple choice: JSON with {'prediction': place} of each question VIDEO_QID",
+    "answers": "answers: JSON with {id: text or place of the choice}, or a list or lines of "
+    "{'qid', 'answer'}",
     "captions": "captions: JSON with {id: caption}, or a list or lines of {'id', 'caption'}",
     "dense": "captions with times: JSON with results: {id: [{'sentence', 'timestamp'}]}",
 }
@@ -31,6 +34,7 @@ NOUNS = ("queries", "questions", "clips", "videos")
 WINDOWS = ("R1@0.5", "R1@0.7", "mAP@0.5", "mAP@0.75", "mAP")
 CLIPS = ("mAP", "Hit@1")
 WORDS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr-D", "METEOR")
+LIKENESSES = ("WUPS@0.0", "WUPS@0.9")
 OVERLAPS = ("precision", "recall", "CIDEr-D", "METEOR")
 STORIES = ("SODA_c", "SODA_c_precision", "SODA_c_recall")
 
@@ -43,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.set_defaults(meteor_jar=None)
+    made.set_defaults(meteor_jar=None, train=None, wordnet=None)
     benchmarks = made.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
     for name, about in BENCHMARKS.items():
         one = benchmarks.add_parser(name, help=about, description=f"Score {about}.")
@@ -58,6 +62,13 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument("--out", type=Path, metavar="FILE", help="write the JSON there as well")
         if name in ("captions", "dense"):
             one.add_argument("--meteor-jar", type=Path, metavar="JAR", help="METEOR 1.5, for Java")
+        if name == "answers":
+            one.add_argument(
+                "--train", type=Path, metavar="FILE", help="questions for training, for baselines"
+            )
+            one.add_argument(
+                "--wordnet", type=Path, metavar="DIR", help="files of WordNet 3, for WUPS"
+            )
     return made
 
 
@@ -73,6 +84,8 @@ def main(argv: list[str] | None = None) -> int:
         args.annotations,
         allow_missing=args.allow_missing,
         meteor_jar=args.meteor_jar,
+        train=args.train,
+        wordnet=args.wordnet,
     )
     if args.out is not None:
         atomic_write_json(args.out, results)
@@ -90,6 +103,8 @@ def score(
     *,
     allow_missing: bool = False,
     meteor_jar: Path | None = None,
+    train: Path | None = None,
+    wordnet: Path | None = None,
 ) -> dict[str, Any]:
     """Return the figures of a prediction file, and the protocol behind them.
 
@@ -99,6 +114,8 @@ def score(
         annotations: the public file with the right answers.
         allow_missing: count what is not predicted as a miss.
         meteor_jar: of METEOR, for captions.
+        train: questions for training, for what can be said of open answers without a model.
+        wordnet: folder of its dictionary files, for WUPS of open answers.
 
     Raises:
         DataError: a file cannot be read, or an id is missing, unexpected or there twice.
@@ -111,6 +128,8 @@ def score(
     from mmvt.files import sha256_file
 
     files = {"predictions": predictions, "annotations": annotations}
+    if train is not None:
+        files["train"] = train
     if benchmark == "qvhighlights":
         arrays = submissions.qvhighlights_predictions(predictions, annotations)
         results = dict(HighlightMetric(ties="original", allow_missing=allow_missing)(arrays))
@@ -118,6 +137,8 @@ def score(
     elif benchmark == "nextqa":
         arrays = submissions.nextqa_predictions(predictions, annotations)
         results = dict(MultipleChoiceMetric(allow_missing=allow_missing)(arrays))
+    elif benchmark == "answers":
+        results = _scored_answers(predictions, annotations, allow_missing, train, wordnet)
     elif benchmark == "dense":
         arrays = dense_files.dense_predictions(predictions, annotations)
         dense = DenseCaptionMetric(meteor_jar=meteor_jar, allow_missing=allow_missing)
@@ -130,6 +151,28 @@ def score(
         **results["protocol"],
         **{name: {"file": f.name, "sha256": sha256_file(f)} for name, f in files.items()},
     }
+    return results
+
+
+def _scored_answers(
+    predictions: Path,
+    annotations: Path,
+    allow_missing: bool,
+    train: Path | None,
+    wordnet: Path | None,
+) -> dict[str, Any]:
+    """Return the figures of answers that are written or chosen."""
+    from mmvt.evaluators.answer_files import answer_predictions
+    from mmvt.evaluators.metrics.answer import AnswerMetric
+    from mmvt.evaluators.metrics.choice import MultipleChoiceMetric, official_names
+
+    arrays, repeated = answer_predictions(predictions, annotations, train)
+    if "choices" in arrays:
+        results = dict(MultipleChoiceMetric(allow_missing=allow_missing)(arrays))
+        results["official"] = official_names(results)
+    else:
+        results = dict(AnswerMetric(allow_missing=allow_missing, wordnet=wordnet)(arrays))
+    results["protocol"] = {**results["protocol"], "repeated_answers": repeated}
     return results
 
 
@@ -147,8 +190,7 @@ def as_text(results: Mapping[str, Any]) -> str:
     if "clips" in results:
         lines += ["", *_table("clips", CLIPS, results["clips"])]
     if "groups" in results:
-        whole = {"all": {name: results[name] for name in ("accuracy", "questions")}}
-        lines += ["", *_table("", ("questions", "accuracy"), {**whole, **results["groups"]})]
+        lines += ["", *_of_questions(results)]
     if "by_iou" in results:
         lines += ["", *_table("IoU", OVERLAPS, {**results["by_iou"], "mean": results})]
         lines += ["", *_table("", STORIES, {"all": results})]
@@ -157,6 +199,18 @@ def as_text(results: Mapping[str, Any]) -> str:
     if "absent" in results:
         lines += [f"no {name}: {why}" for name, why in results["absent"].items()]
     return "\n".join(lines)
+
+
+def _of_questions(results: Mapping[str, Any]) -> list[str]:
+    """Return the lines of a table of questions, by group, and what needs no model beside it."""
+    shown = [name for name in LIKENESSES if results.get(name) is not None]
+    rows = {"all": results, **results["groups"]}
+    if "majority" in results:
+        rows["majority answer"] = results["majority"]
+    lines = _table("", ("questions", "accuracy", *shown), rows)
+    if "vocabulary_ceiling" in results:
+        lines.append(f"answers that occur in training: {_shown(results['vocabulary_ceiling'])}")
+    return lines
 
 
 def _table(title: str, columns: Sequence[str], rows: Mapping[str, Mapping[str, Any]]) -> list[str]:

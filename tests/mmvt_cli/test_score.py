@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from mmvt.evaluators.arrays import sha256_of
 from mmvt_cli.score import main, score
+from tests.small_wordnet import write_wordnet
 
 QUERIES = [
     {
@@ -398,3 +400,88 @@ def test_the_stored_answers_have_the_published_accuracy(shared: Path):
         "T": 50.74,
         "D": 59.33,
     }
+
+
+ASKED = [
+    {"id": 0, "video_id": 1, "question": "what is it?", "answer": "dog"},
+    {"id": 1, "video_id": 1, "question": "what runs?", "answer": "dog"},
+    {"id": 2, "video_id": 2, "question": "who sits?", "answer": "cat"},
+    {"id": 3, "video_id": 2, "question": "what else?", "answer": "table"},
+]
+TRAINED = [
+    {"id": 0, "video_id": 3, "question": "what is it?", "answer": "dog"},
+    {"id": 1, "video_id": 3, "question": "who is it?", "answer": "cat"},
+]
+SAID = {"0": "dog", "1": "puppy", "2": "dog", "3": "table"}
+
+
+def write_asked(folder: Path) -> tuple[str, str, str]:
+    """Write answers, questions, and questions for training; return their paths."""
+    paths = [folder / name for name in ("said.json", "test_qa.json", "train_qa.json")]
+    for path, content in zip(paths, (SAID, ASKED, TRAINED), strict=True):
+        path.write_text(json.dumps(content))
+    return str(paths[0]), str(paths[1]), str(paths[2])
+
+
+def test_written_answers_are_scored_beside_what_needs_no_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    said, asked, trained = write_asked(tmp_path)
+    wordnet = str(write_wordnet(tmp_path))
+    assert main(["answers", said, asked, "--train", trained, "--wordnet", wordnet]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"open answers: 4 questions, 0 missing questions; ids {sha256_of('0123')[:12]}",
+        "",
+        "                 questions  accuracy  WUPS@0.0  WUPS@0.9",
+        "all                      4     50.00     88.10     53.81",
+        "what                     3     66.67     95.24     69.52",
+        "who                      1      0.00     66.67      6.67",
+        "majority answer          4     75.00     85.00     76.00",
+        "answers that occur in training: 75.00",
+    ]
+    assert main(["answers", said, asked, "--json"]) == 0
+    results = json.loads(capsys.readouterr().out)
+    assert results["official"] == {
+        "ratios": {"what_ratio": [75.0, 3], "who_ratio": [25.0, 1]},
+        "overall_acc": 50.0,
+        "what_acc": 66.67,
+        "who_acc": 0.0,
+    }
+    assert results["protocol"]["repeated_answers"] == 0
+    assert results["protocol"]["annotations"]["file"] == "test_qa.json"
+    assert results["absent"] == {"WUPS": "metric.wordnet is not set"}
+    assert "majority" not in results
+
+
+def test_missing_answers_are_an_error_or_count_as_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    _, asked, _ = write_asked(tmp_path)
+    few = tmp_path / "few.json"
+    few.write_text('{"1": "dog"}')
+    assert main(["answers", str(few), asked]) == 2
+    assert "3 questions without a prediction: '0', '2', '3'" in capsys.readouterr().err
+    results = score("answers", few, Path(asked), allow_missing=True)
+    assert (results["accuracy"], results["protocol"]["missing_questions"]) == (0.25, 3)
+    assert results["official"]["ratios"] == {"what_ratio": [75.0, 3], "who_ratio": [25.0, 1]}
+
+
+def test_chosen_answers_are_scored_like_those_of_nextqa(shared: Path):
+    folder = shared / "data" / "annotations"
+    chosen = folder / "NExT-QA__results_HGA-bert-ft-h256-val.json"
+    asked = folder / "NExT-QA__dataset_nextqa_val.csv"
+    results, same = score("answers", chosen, asked), score("nextqa", chosen, asked)
+    assert (results["accuracy"], results["groups"]) == (same["accuracy"], same["groups"])
+    assert results["official"]["overall_acc"] == 49.74
+    assert results["official"]["ratios"]["C_ratio"] == [52.18, 2607]
+
+
+def test_answers_to_activitynet_qa_are_scored_by_its_types(shared: Path, tmp_path: Path):
+    asked = shared / "data" / "annotations" / "activitynet-qa__dataset_val_q.json"
+    right = json.loads(asked.with_name("activitynet-qa__dataset_val_a.json").read_text())
+    said = tmp_path / "said.json"
+    keys = ("question_id", "answer")
+    said.write_text(json.dumps([{key: own[key] for key in keys} for own in right]))
+    results = score("answers", said, asked)
+    assert (results["questions"], results["accuracy"]) == (18000, 1)
+    assert results["official"]["ratios"]["yes/no_ratio"] == [22.45, 4041]

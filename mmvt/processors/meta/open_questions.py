@@ -2,7 +2,8 @@
 
 A JSON list, or a line of JSON each in a ``.jsonl`` file, of ``{"video_id": …, "question": …,
 "answer": …}``, with an ``id`` or not. Questions are of the kind ``answer_type`` where it is there,
-as in the files of ALPRO, else of the kind of their first word.
+as in the files of ALPRO, else of the kind of their first word. The CSV of open NExT-QA is read too,
+whose columns are ``video``, ``question``, ``answer``, ``qid`` and ``type``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from mmvt.processors.annotations import (
     read_json_lines,
     read_lines,
     read_records,
+    read_table,
     refuse,
 )
 from mmvt.processors.meta.listed import ListedMetaProcessor, read_split
@@ -31,7 +33,9 @@ def read_questions(path: Path) -> list[AskedQuestion]:
         DataError: with all that is wrong.
     """
     problems: list[str] = []
-    if path.suffix == ".jsonl":
+    if path.suffix == ".csv":
+        records = read_table(path, ("video", "qid", "type", "question", "answer"), problems)
+    elif path.suffix == ".jsonl":
         records = read_json_lines(path, problems)
     else:
         records = read_records(path, "question", problems)
@@ -106,12 +110,16 @@ def read_names(path: Path) -> dict[str, str]:
 
 
 def _question(path: Path, number: int, record: Record) -> AskedQuestion:
-    text = record.text("question")
+    text, answer = record.text("question"), [record.text("answer")]
+    if path.suffix == ".csv":
+        kind, video = record.text("type"), record.video("video")
+        name = f"{path.stem}:{video}_{record.text('qid')}"
+        return AskedQuestion(video, name, text, answer, 0, (kind[:1], kind))
     # ids of the releases begin anew in each file
     name = f"{path.stem}:{_named(record, 'id') if 'id' in record.content else number}"
     video = record.as_video(called) if (called := _named(record, "video_id")) else ""
     kind = record.text("answer_type") if "answer_type" in record.content else first_word(text)
-    return AskedQuestion(video, name, text, [record.text("answer")], 0, (kind,))
+    return AskedQuestion(video, name, text, answer, 0, (kind,))
 
 
 def _named(record: Record, key: str) -> str:
