@@ -436,7 +436,7 @@ def test_written_answers_are_scored_beside_what_needs_no_model(
         "all                      4     50.00     88.10     53.81",
         "what                     3     66.67     95.24     69.52",
         "who                      1      0.00     66.67      6.67",
-        "majority answer          4     75.00     85.00     76.00",
+        "majority answer          –     75.00     85.00     76.00",
         "answers that occur in training: 75.00",
     ]
     assert main(["answers", said, asked, "--json"]) == 0
