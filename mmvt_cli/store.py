@@ -23,6 +23,7 @@ DAMAGED = 1
 FAILED = 3
 HDF5 = (".h5", ".hdf5")
 PICKLE = (".pkl", ".pickle")
+OTHERS = ("*.npy", "*.pkl", "*_meta.json")
 MOST_FAILURES = 50
 EXAMPLES = """\
 examples:
@@ -252,7 +253,8 @@ def segments_of(path: Path) -> SegmentSource | None:
 
     if is_deeplake(path):
         return DeeplakeSegments(path)
-    return SegmentFiles(path) if any(path.rglob("*.npz")) else None
+    others = (name for form in OTHERS for name in path.rglob(form))
+    return SegmentFiles(path) if any(path.rglob("*.npz")) and not any(others) else None
 
 
 def _import(segments: SegmentSource, args: argparse.Namespace) -> int:

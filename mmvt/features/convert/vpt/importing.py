@@ -13,6 +13,7 @@ import csv
 import errno
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -121,21 +122,23 @@ class _Import:
         """Return the segments of each video in time order; refuse what is none, or is twice."""
         plan: dict[str, list[_Place]] = {}
         totals: dict[str, int] = {}
+        seen: Counter[str] = Counter()
         first: dict[tuple[Any, ...], int] = {}
         for number in range(len(self.source)):
             try:
-                segment = self._segment(number)
+                segment = read_segment(self.source.fields(number))
             except MMVTError as error:
                 self._refuse("", number, str(error))
                 continue
             video = segment.video_id
             totals[video] = max(totals.get(video, 0), segment.total or 0)
-            if reason := self._twin(segment, number, first):
+            seen[video] += 1
+            if reason := self._undone(segment) or self._twin(segment, number, first):
                 self._refuse(video, number, reason)
             else:
                 plan.setdefault(video, []).append(_Place(segment.start, segment.end, number))
-        for video, places in plan.items():
-            self.report.absent += max(0, totals[video] - len(places))
+        # those of no known video are listed, and may be among the absent
+        self.report.absent = sum(max(0, total - seen[video]) for video, total in totals.items())
         return {video: sorted(places) for video, places in plan.items()}
 
     def take_over(
@@ -166,11 +169,10 @@ class _Import:
                 self.report.videos += 1
         return self._counted(video_id, record)
 
-    def _segment(self, number: int) -> Segment:
-        segment = read_segment(self.source.fields(number))
-        if segment.undone and not self.take_undone:
-            raise DataError(f"{', '.join(segment.undone)} is false; --undone takes it all the same")
-        return segment
+    def _undone(self, segment: Segment) -> str | None:
+        if not segment.undone or self.take_undone:
+            return None
+        return f"{', '.join(segment.undone)} is false; --undone takes it all the same"
 
     def _twin(self, segment: Segment, number: int, first: dict[tuple[Any, ...], int]) -> str | None:
         """Return what a segment has in common with an earlier one, which it may not; note it."""
@@ -188,7 +190,7 @@ class _Import:
         """Yield the rows of segments, and write down what is said in them, or why not."""
         for place in places:
             try:
-                segment = self._segment(place.number)
+                segment = read_segment(self.source.fields(place.number))
                 rows = rows_of(segment, self.source.arrays(place.number), self.grid)
                 self._shapes = self._shapes or dict(rows.shapes)
                 if rows.shapes != self._shapes:

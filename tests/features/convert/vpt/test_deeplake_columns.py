@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,6 +62,23 @@ class TestWithDeeplake:
         assert FeatureStore.open(tmp_path / "out" / "frames")["c.webm"].shape == (2, 4, 8)
         captions = read_captions(tmp_path / "out" / "captions.csv")
         assert [row.text for row in captions["c.webm"]] == ["séven", "nine"]
+
+    def test_what_version_3_wrote_is_read_too(self, tmp_path: Path) -> None:
+        # written by deeplake 3.9.52 with the calls of VPT; row 2 never got its pooled vector
+        shutil.unpack_archive(Path(__file__).with_name("deeplake3.zip"), tmp_path / "ds")
+        source = DeeplakeSegments(tmp_path / "ds")
+        report = import_segments(source, tmp_path / "out", grid=2)
+        assert [failure.reason.partition(";")[0] for failure in report.failures] == [
+            "done_text_encode is false",
+            "has no clip_pooled_embedding",
+        ]
+        frames = FeatureStore.open(tmp_path / "out" / "frames", verify="full")
+        assert (frames.times("a b.mp4").tolist(), frames["c.webm"].shape) == ([3.5], (1, 4, 8))
+        expected = spoken(TEXTS, dim=8, tokens=17)[0].columns["clip_pooled_embedding"]
+        row = FeatureStore.open(tmp_path / "out" / "pooled")["a b.mp4"][0]
+        np.testing.assert_array_equal(row, expected.astype(np.float16))
+        captions = read_captions(tmp_path / "out" / "captions.csv")
+        assert [row.text for row in captions["c.webm"]] == ["séven"]
 
     @pytest.mark.faults
     def test_segments_that_are_not_done_are_listed(
