@@ -155,7 +155,9 @@ class _Import:
                 return self._told(video_id, places)
         if found:
             try:
-                atomic_write_text(self._transcript(video_id), json.dumps(record, ensure_ascii=False) + "\n")
+                atomic_write_text(
+                    self._transcript(video_id), json.dumps(record, ensure_ascii=False) + "\n"
+                )
             except OSError as error:
                 if error.errno not in _BAD_NAME:
                     raise StoreError(f"{self.folder}: cannot be written: {error}") from error
