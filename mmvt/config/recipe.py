@@ -20,8 +20,8 @@ from mmvt.errors import ConfigError, PluginError, nearest, position
 from mmvt.expert_order import MAIN
 from mmvt.plugins import Plugins, load_plugins
 from mmvt.processors.base import INPUT_KEYS
+from mmvt.processors.expert_words import text_experts
 from mmvt.processors.prompts import PromptLayout
-from mmvt.processors.text_experts import text_experts
 
 if TYPE_CHECKING:
     from mmvt.evaluators.base import Metric, Predictor

@@ -24,14 +24,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
 from mmvt.errors import ConfigError
-from mmvt.processors.text_experts import ExpertWords
+
+if TYPE_CHECKING:
+    from mmvt.processors.expert_words import ExpertWords
 
 Example = dict[str, Any]
 

@@ -16,10 +16,10 @@ from typing_extensions import override
 
 from mmvt.errors import ConfigError
 from mmvt.processors.base import Layout, TextClips
+from mmvt.processors.expert_words import ExpertWords
 from mmvt.processors.layout import video_sequence
 from mmvt.processors.masking import IGNORED
 from mmvt.processors.text.tokenizer import load_tokenizer, text_ends, tokenised
-from mmvt.processors.text_experts import ExpertWords
 
 logger = logging.getLogger(__name__)
 

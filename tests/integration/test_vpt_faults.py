@@ -22,8 +22,8 @@ from mmvt.models.model import MultimodalModel
 from mmvt.models.t5 import T5Trunk
 from mmvt.processors.aligners.captioning import CaptioningAligner
 from mmvt.processors.base import TextClips
+from mmvt.processors.expert_words import ExpertWords, TextExpert
 from mmvt.processors.prompts import PromptLayout
-from mmvt.processors.text_experts import ExpertWords, TextExpert
 from mmvt.processors.transcript import Word
 from tests.asking import LLAMA, T5, WIDTH, words_in
 
