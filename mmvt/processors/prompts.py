@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from typing_extensions import override
 
-from mmvt.errors import ConfigError
+from mmvt.errors import ConfigError, DataError
 from mmvt.processors.base import Layout, TextClips
 from mmvt.processors.expert_words import ExpertWords
 from mmvt.processors.layout import video_sequence
@@ -23,7 +23,8 @@ from mmvt.processors.text.tokenizer import load_tokenizer, text_ends, tokenised
 
 logger = logging.getLogger(__name__)
 
-_TELLING = 5  # so many tokens in a row are hardly the same by chance
+_RUN = 5  # so many tokens in a row are hardly the same by chance
+_OFTEN = 10  # captions
 
 
 class PromptLayout(Layout):
@@ -82,6 +83,7 @@ class PromptLayout(Layout):
         self, video_features: Float[np.ndarray, "steps *grid dim"], text_ids: list[int]
     ) -> dict[str, Tensor]:
         half = (len(text_ids) + 1) // 2 if self.objective == "prefix" else 0
+        self._check_untold(text_ids[half:])
         return self.prompted(video_features, text_ids[:half], text_ids[half:])
 
     @override
@@ -110,8 +112,6 @@ class PromptLayout(Layout):
         prompt = [*self.before, *[*self.prompt, *prompt_ids][: self.max_prompt_len]]
         length = self.room_before + self.max_prompt_len
         caps, cmasks = self._padded(prompt, length, self.ends.pad)
-        if len(text_ids) >= _TELLING and _holds(self.before, text_ids):
-            self._tell("text experts say what is to be written", f"here {len(text_ids)} tokens")
         label, _ = self._padded([*text_ids, self.ends.end], self.max_text_len, IGNORED)
         return {
             "caps": caps,
@@ -133,6 +133,25 @@ class PromptLayout(Layout):
             )
         return fitted.tokens
 
+    def _check_untold(self, text_ids: list[int]) -> None:
+        """Count captions that text experts say, and refuse if those are most.
+
+        Raises:
+            DataError: they are.
+        """
+        wanted = _runs(text_ids)
+        if not (wanted and self.before):
+            return
+        what = "text experts say what is to be written"
+        self._clips["compared"] += 1
+        if wanted & _runs(self.before):
+            self._tell(what, f"of {self._clips['compared']}")
+            if self._clips[what] >= _OFTEN and 2 * self._clips[what] > self._clips["compared"]:
+                raise DataError(
+                    f"{what}: {_RUN} tokens or more in a row, in {self._clips[what]} of "
+                    f"{self._clips['compared']} clips; leave out the expert that does"
+                )
+
     def _tell(self, what: str, here: str) -> None:
         """Log what is so of 1, 10, 100, … clips."""
         self._clips[what] += 1
@@ -148,7 +167,5 @@ class PromptLayout(Layout):
         return padded, torch.arange(length) < len(ids)
 
 
-def _holds(tokens: list[int], part: list[int]) -> bool:
-    """Return whether a part stands in tokens, in a row."""
-    last = len(tokens) - len(part)
-    return any(tokens[place : place + len(part)] == part for place in range(last + 1))
+def _runs(tokens: list[int]) -> set[tuple[int, ...]]:
+    return {tuple(tokens[place : place + _RUN]) for place in range(len(tokens) - _RUN + 1)}

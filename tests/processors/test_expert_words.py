@@ -209,8 +209,23 @@ def test_experts_that_say_what_is_to_be_written_are_told(
     with caplog.at_level(logging.WARNING):
         shown(layout, replace(clips, cap=[words[:4]]), slice(0, 8))
         assert not caplog.records
-        shown(layout, clips, slice(0, 8))
+        for _ in range(9):
+            shown(layout, clips, slice(0, 8))
     assert "text experts say what is to be written; 1 clips so far" in caplog.text
+    with pytest.raises(DataError, match="5 tokens or more in a row, in 10 of 10 clips; leave out"):
+        shown(layout, clips, slice(0, 8))
+
+
+def test_a_few_captions_that_are_said_are_no_problem(tiny_bert: str) -> None:
+    layout, words = layout_of(tiny_bert), [A, DOG, RUNS, ON, SAND]
+    clips = replace(clips_of(said(["a", "dog", "runs", "on", "sand"])), cap=[words])
+    others = replace(clips, cap=[[CAT] * 5])
+    for _ in range(12):
+        shown(layout, others, slice(0, 8))
+        shown(layout, clips, slice(0, 8))
+    # an answer may well be what somebody says
+    for _ in range(12):
+        layout_of(tiny_bert).of_clip(clips, slice(0, 8)).prompted(FEATURES, [], words)
 
 
 def aligners(tiny_bert: str) -> list[Aligner]:
