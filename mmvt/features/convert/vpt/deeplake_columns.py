@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from typing_extensions import override
 
 from mmvt.errors import StoreError, require_package
@@ -78,7 +79,19 @@ class DeeplakeSegments(SegmentSource):
         cells = {}
         for name in names:
             try:
-                cells[name] = self._rows[number][name]
+                value = self._rows[number][name]
+                if name == "segment_metadata" and not isinstance(value, str | None):
+                    value = _plain(value.to_dict())  # VPT's first datasets have JSON, not text
+                cells[name] = value
             except Exception as error:  # as above; a damaged chunk is one of its rows
                 raise StoreError(f"{name} cannot be read: {error}") from error
         return cells
+
+
+def _plain(value: Any) -> Any:
+    """Return what a column of JSON holds with Python's own numbers in place of arrays of one."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value

@@ -11,8 +11,9 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple, cast
@@ -26,9 +27,19 @@ from mmvt.errors import StoreError
 from mmvt.features.convert.npy import files_below
 from mmvt.features.convert.pickles import ObjectUnpickler, object_in
 from mmvt.features.convert.vpt.arrays import STORES
-from mmvt.features.convert.vpt.segment import SegmentSource, renamed
+from mmvt.features.convert.vpt.segment import MOST_DIGITS, NAMES, SegmentSource, renamed
 from mmvt.features.find import Failure
 
+# what a damaged archive may raise: unknown and wrong compression, passwords, names that are gone
+_DAMAGED = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    RuntimeError,  # and NotImplementedError
+    zlib.error,
+    zipfile.BadZipFile,
+)
 # of jsonl files that hold no segments
 _OTHERS = ("_errors.jsonl", "_empty.jsonl", "_stems.jsonl", "failures.jsonl", "_scene_output.jsonl")
 
@@ -50,7 +61,8 @@ class SegmentFiles(SegmentSource):
         names, refused = files_below(folder, ".npz")
         self.refused: list[Failure] = refused
         self._lines = lru_cache(maxsize=1)(_segments_at)
-        self._columns = lru_cache(maxsize=1)(_columns_of)
+        self._objects = lru_cache(maxsize=1)(_object)
+        self._columns = lru_cache(maxsize=1)(_Columns)
         said = self._said()
         self._places: list[_Place] = []
         taken: dict[str, str] = {}
@@ -88,12 +100,7 @@ class SegmentFiles(SegmentSource):
     @override
     def fields(self, number: int) -> Mapping[str, Any]:
         place = self._places[number]
-        cells = {} if place.archive is None else self._cells(place)
-        plain = {
-            key: value
-            for key, value in cells.items()
-            if not isinstance(value, np.ndarray) or value.ndim == 0
-        }
+        plain = self._cells(place, _is_field)
         if place.line is None:
             return plain
         said = self._segments(place.line)[place.line.position]
@@ -104,15 +111,17 @@ class SegmentFiles(SegmentSource):
         place = self._places[number]
         if place.archive is None:
             raise StoreError("there is no npz of this segment")
-        cells = self._cells(place)
-        return {name: cells[name] for name in (*STORES, "timestamp") if name in cells}
+        return self._cells(place, lambda name: name in STORES or name == "timestamp")
 
-    def _cells(self, place: _Place) -> Mapping[str, Any]:
-        assert place.archive is not None
+    def _cells(self, place: _Place, is_asked: Callable[[str], bool]) -> dict[str, Any]:
+        if place.archive is None:
+            return {}
         if place.archive.is_objects:
-            return _object(place.archive.path, f"arr_{place.row}")
+            found = self._objects(place.archive.path, f"arr_{place.row}")
+            return {name: value for name, value in found.items() if is_asked(name)}
         columns = self._columns(place.archive.path)
-        return {name: column[place.row] for name, column in columns.items()}
+        names = filter(is_asked, place.archive.names)
+        return {name: columns[name][place.row] for name in names}
 
     def _segments(self, line: _Line) -> list[Any]:
         return self._lines(self.folder / line.name, line.offset)
@@ -163,6 +172,7 @@ class _Archive(NamedTuple):
     path: Path
     rows: int
     is_objects: bool
+    names: tuple[str, ...]
 
     @classmethod
     def of(cls, path: Path) -> _Archive:
@@ -170,13 +180,13 @@ class _Archive(NamedTuple):
         if all(dtype.hasobject for _, dtype in shapes.values()):
             if astray := shapes.keys() - {f"arr_{row}" for row in range(len(shapes))}:
                 raise StoreError(f"{path}: {min(astray)} is none of arr_0, arr_1, …")
-            return cls(path, len(shapes), True)
+            return cls(path, len(shapes), True, ())
         if names := [name for name, (_, dtype) in shapes.items() if dtype.hasobject]:
             raise StoreError(f"{path}: unsafe, not read: {names[0]} holds Python objects")
         counts = {name: shape[0] if shape else 1 for name, (shape, _) in shapes.items()}
         if len(set(counts.values())) != 1:
             raise StoreError(f"{path}: its columns have different numbers of rows: {counts}")
-        return cls(path, next(iter(counts.values())), False)
+        return cls(path, next(iter(counts.values())), False, tuple(shapes))
 
 
 class _Place(NamedTuple):
@@ -200,8 +210,8 @@ def _index(segment: Mapping[str, Any], unless: int) -> int:
     """Return the number of a segment in its video."""
     metadata = segment.get("segment_metadata")
     known = metadata if isinstance(metadata, dict) else {}
-    index = {**known, **segment}.get("segment_index", unless)
-    return int(index) if str(index).isdecimal() else unless
+    index = str({**known, **segment}.get("segment_index", ""))
+    return int(index) if index.isdecimal() and len(index) <= MOST_DIGITS else unless
 
 
 def _line_starts(path: Path) -> Iterator[tuple[int, int]]:
@@ -239,7 +249,7 @@ def _shapes(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
             for name in names:
                 with _opened(archive, name) as file:
                     found[name.removesuffix(".npy")] = _header(file)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise StoreError(f"{path}: is damaged: {error}") from error
     if not found:
         raise StoreError(f"{path}: holds no array")
@@ -267,13 +277,27 @@ def _object(path: Path, name: str) -> dict[str, Any]:
         with zipfile.ZipFile(path) as archive, _opened(archive, f"{name}.npy") as file:
             _header(file)
             return object_in(load_plain_pickle(file, name, ObjectUnpickler))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise StoreError(f"is damaged: {error}") from error
 
 
-def _columns_of(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: np.atleast_1d(archive[name]) for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise StoreError(f"is damaged: {error}") from error
+class _Columns(dict[str, np.ndarray]):
+    """The columns of an npz, each read when it is first asked for."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+    def __missing__(self, name: str) -> np.ndarray:
+        try:
+            with np.load(self.path, allow_pickle=False) as archive:
+                self[name] = np.atleast_1d(archive[name])
+        except _DAMAGED as error:
+            raise StoreError(f"{name} is damaged: {error}") from error
+        return self[name]
+
+
+def _is_field(name: str) -> bool:
+    """Return whether a name is of something that stands beside the arrays."""
+    known = (alias for aliases in NAMES.values() for alias in aliases)
+    return name in (*known, "segment_metadata") or name.startswith("done")

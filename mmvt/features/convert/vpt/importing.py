@@ -87,22 +87,12 @@ def import_segments(
         StoreError: the folder was made with other options, cannot be written to, or another
             process writes to it.
     """
-    with locked(folder / ".lock", "an import"):
-        run = _Import(source, folder, grid, take_undone, shard_size)
-        plan = run.plan()
-        on_segment(len(source) - sum(map(len, plan.values())))
-        with contextlib.ExitStack() as stack, atomic_write(folder / CAPTIONS) as file:
-            table = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
-            captions = csv.writer(table, lineterminator="\n")
-            captions.writerow(["video", "caption", "start", "end"])
-            for video_id, places in plan.items():
-                for said in run.take_over(video_id, places, stack):
-                    row = (said["text"], repr(said["start"]), repr(said["end"]))
-                    captions.writerow([video_id, *row])
-                on_segment(len(places))
-            table.detach()
-        lines = (json.dumps(asdict(item), ensure_ascii=False) for item in run.report.failures)
-        atomic_write_text(folder / FAILURES, "".join(f"{line}\n" for line in lines))
+    try:
+        with locked(folder / ".lock", "an import"):
+            run = _Import(source, folder, grid, take_undone, shard_size)
+            run.write(on_segment)
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be written: {error.strerror}") from error
     return run.report
 
 
@@ -114,9 +104,28 @@ class _Import:
     ) -> None:
         self.source, self.folder, self.grid = source, folder, grid
         self.take_undone, self.shard_size = take_undone, shard_size
-        self.report = ImportReport(failures=list(source.refused))
+        self.report = ImportReport()
+        for failure in source.refused:
+            self._fail(failure.id, failure.source, failure.reason)
         self._stores: dict[str, StoreWriter] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
+
+    def write(self, on_segment: Callable[[int], None]) -> None:
+        """Write all that the folder gets."""
+        plan = self.plan()
+        on_segment(len(self.source) - sum(map(len, plan.values())))
+        with contextlib.ExitStack() as stack, atomic_write(self.folder / CAPTIONS) as file:
+            table = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
+            captions = csv.writer(table, lineterminator="\n")
+            captions.writerow(["video", "caption", "start", "end"])
+            for video_id, places in plan.items():
+                for said in self.take_over(video_id, places, stack):
+                    times = repr(said["start"]), repr(said["end"])
+                    captions.writerow([video_id, said["text"], *times])
+                on_segment(len(places))
+            table.detach()
+        lines = (json.dumps(asdict(item), ensure_ascii=False) for item in self.report.failures)
+        atomic_write_text(self.folder / FAILURES, "".join(f"{line}\n" for line in lines))
 
     def plan(self) -> dict[str, list[_Place]]:
         """Return the segments of each video in time order; refuse what is none, or is twice."""
@@ -251,11 +260,17 @@ class _Import:
 
     def _counted(self, video_id: str, record: dict[str, Any]) -> list[dict[str, Any]]:
         self.report.segments += len(record["segments"])
-        self.report.failures += [Failure(video_id, *refused) for refused in record["refused"]]
+        for where, reason in record["refused"]:
+            self._fail(video_id, where, reason)
         return record["segments"]
 
     def _refuse(self, video_id: str, number: int, reason: str) -> None:
-        self.report.failures.append(Failure(video_id, self.source.where(number), reason))
+        self._fail(video_id, self.source.where(number), reason)
+
+    def _fail(self, video_id: str, where: str, reason: str) -> None:
+        # names of files, and what was read from them, may be no text
+        shown = (text.encode(errors="backslashreplace").decode() for text in (where, reason))
+        self.report.failures.append(Failure(video_id, *shown))
 
     def _transcript(self, video_id: str) -> Path:
         return self.folder / TRANSCRIPTS / f"{video_id}.json"

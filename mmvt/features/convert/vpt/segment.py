@@ -16,6 +16,7 @@ from mmvt.features.find import Failure
 from mmvt.processors.annotations import Record
 from mmvt.processors.transcript import Word
 
+MOST_DIGITS = 9  # of the number of a segment
 # what a field is called in Deeplake, then in the jsonl and the npz that came before it
 NAMES = {
     "caption": ("caption", "captions"),
@@ -116,6 +117,8 @@ def read_segment(fields: Mapping[str, Any]) -> Segment:
     )
     if end <= start and not problems:
         record.problem(f"ends at {end:g} s, and begins at {start:g} s")
+    if not _is_text(segment):
+        record.problem("holds halves of characters, which are no text")
     if problems:
         # a segment has no place of its own here
         raise DataError("; ".join(problem.removeprefix(": ") for problem in problems))
@@ -170,4 +173,17 @@ def _words(record: Record) -> list[Word]:
 
 
 def _whole(record: Record, key: str) -> int | None:
-    return None if record.content.get(key) is None else record.whole(key)
+    value = record.content.get(key)
+    if isinstance(value, str) and len(value) > MOST_DIGITS:
+        record.problem(f"{key} {value[:MOST_DIGITS]}… is too long")
+        return None
+    return None if value is None else record.whole(key)
+
+
+def _is_text(segment: Segment) -> bool:
+    """Return whether all texts can be written; JSON may hold halves of characters."""
+    try:
+        "".join([segment.caption, *(word.text for word in segment.words)]).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from mmvt.errors import MissingPackageError, StoreError
 from mmvt.features.convert.vpt.deeplake_columns import DeeplakeSegments, is_deeplake
 from mmvt.features.convert.vpt.importing import import_segments
 from mmvt.processors.caption_file import read_captions
+from mmvt.processors.transcript_files import read_transcript
 from tests.vpt_data import Spoken, spoken, write_deeplake
 
 IS_THERE = importlib.util.find_spec("deeplake") is not None
@@ -79,6 +81,29 @@ class TestWithDeeplake:
         np.testing.assert_array_equal(row, expected.astype(np.float16))
         captions = read_captions(tmp_path / "out" / "captions.csv")
         assert [row.text for row in captions["c.webm"]] == ["séven"]
+
+    def test_metadata_may_be_json_in_place_of_text(self, tmp_path: Path) -> None:
+        import deeplake
+        from deeplake import types
+
+        segment = Spoken("v.mp4", 0, 1, "one two", dim=8, tokens=17)
+        row = segment.columns
+        dataset = deeplake.create(str(tmp_path / "ds"))
+        dataset.add_column("caption", types.Text())
+        dataset.add_column("video_filename", types.Text())
+        dataset.add_column("segment_metadata", types.Dict())
+        dataset.add_column("clip_pooled_embedding", types.Array("float32", dimensions=1))
+        metadata = {"segment_metadata": json.loads(row["segment_metadata"])}
+        names = ("caption", "video_filename", "clip_pooled_embedding")
+        dataset.append([{name: row[name] for name in names} | metadata])
+        dataset.commit()
+        report = import_segments(DeeplakeSegments(tmp_path / "ds"), tmp_path / "out")
+        assert (report.segments, report.failures) == (1, [])
+        words = read_transcript(tmp_path / "out" / "transcripts" / "v.mp4.json").words
+        assert [(word.text, word.start, word.end) for word in words] == [
+            ("one", 1, 3.5),
+            ("two", 3.5, 6),
+        ]
 
     @pytest.mark.faults
     def test_segments_that_are_not_done_are_listed(

@@ -170,6 +170,11 @@ def test_a_segment_takes_less_than_a_quarter_of_what_vpt_takes(tmp_path: Path) -
             },
             "word 1: ends at 8 s, before it begins at 9 s; word 2: is no mapping",
         ),
+        (
+            {"segment_metadata": f'{{"start": 8, "end": 12, "segment_index": "{"9" * 5000}"}}'},
+            "segment_index 999999999… is too long",
+        ),
+        ({"caption": "half \ud83d"}, "holds halves of characters"),
         ({"done_text_encode": False}, "done_text_encode is false"),
         ({"timestamp": 100.0}, "timestamp 100 s lies outside of the segment, 7 to 12 s"),
         ({"timestamp": np.array([])}, "not a time in seconds"),
@@ -293,3 +298,10 @@ def test_other_options_and_other_segments_do_not_mix(tmp_path: Path) -> None:
     (tmp_path / "transcripts" / "a b.mp4.json").write_text("{}")
     with pytest.raises(StoreError, match=r"a b\.mp4\.json: is missing or damaged"):
         import_segments(columns(segments), tmp_path)
+
+
+@pytest.mark.faults
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "out").touch()
+    with pytest.raises(StoreError, match="out: cannot be written: "):
+        import_segments(columns(spoken(TEXTS, **SMALL)), tmp_path / "out")
