@@ -26,7 +26,7 @@ def in_time(
         steps: number of new steps.
     """
     if rate == 1 and len(features) == steps:
-        return features.astype(np.float32), np.ones(steps, bool)
+        return features, np.ones(steps, bool)
     found = np.zeros((steps, *features.shape[1:]), np.float32)
     there = np.zeros(steps, bool)
     # the middle of own step j, j + 1/2, is in step i where i * rate <= j + 1/2 < (i + 1) * rate
@@ -53,10 +53,12 @@ def joined(
         others: of each other expert, features at the times of the video's steps, or of equal parts
             of these, and where there are any.
     """
-    steps = len(main)
-    parts = [main.astype(np.float32).reshape(steps, int(np.prod(main.shape[1:])))]
+    steps, others = len(main), list(others)
+    # half precision stays what it is: a clip is a small part of a long video
+    dtype = np.result_type(main, *(features for features, _ in others))
+    parts = [main.reshape(steps, int(np.prod(main.shape[1:])))]
     for features, there in others:
         rows = len(there) // max(steps, 1)
         width = rows * int(np.prod(features.shape[1:]))
-        parts += [features.reshape(steps, width), there.astype(np.float32).reshape(steps, rows)]
-    return np.concatenate(parts, axis=1)
+        parts += [features.reshape(steps, width), there.astype(dtype).reshape(steps, rows)]
+    return np.concatenate(parts, axis=1, dtype=dtype)
