@@ -101,3 +101,14 @@ def last_checkpoint(folder: Path) -> dict[str, Any]:
     """Return all that the last checkpoint of a run holds."""
     state: dict[str, Any] = torch.load(folder / RUN / "checkpoint_last.pt", weights_only=True)
     return state
+
+
+def forget_run() -> None:
+    """Forget what fairseq keeps for a process, where one trains several tasks."""
+    from fairseq import checkpoint_utils
+    from fairseq.logging import progress_bar
+
+    vars(checkpoint_utils.save_checkpoint).pop("best", None)  # the best score
+    for writer in progress_bar._tensorboard_writers.values():
+        writer.close()
+    progress_bar._tensorboard_writers.clear()
