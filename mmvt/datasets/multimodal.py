@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Container, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -84,7 +85,8 @@ class MultimodalDataset(Dataset[Example]):
         if self.missing:
             self._report_missing(allow_missing)
         self.text_experts = TextExperts(text_experts or {}, missing=missing_experts)
-        self.text_experts.check(self.video_ids if text_experts else [])
+        if text_experts:
+            self.text_experts.check([video_processor.name_of(name) for name in self.video_ids])
         if text_experts and not self.aligner.shows_experts:
             raise ConfigError(f"{type(self.aligner).__name__} shows no words of text_experts")
 
@@ -108,7 +110,8 @@ class MultimodalDataset(Dataset[Example]):
             video_features = self.video_processor(video_id)
             clips = check_clips(self.text_processor(text_id))
             clips = self.video_processor.in_steps(video_id, clips)
-            experts = self.text_experts(video_id, self.video_processor.fps)
+            seconds = partial(self.video_processor.seconds_of, video_id)
+            experts = self.text_experts(self.video_processor.name_of(video_id), seconds)
             clips = replace(clips, experts=experts)
             rng = generator(self.seed, self.epoch, index)
             example = self.aligner(video_id, video_features, clips, rng)

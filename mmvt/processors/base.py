@@ -21,6 +21,7 @@ these names.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -108,6 +109,17 @@ class VideoProcessor(ABC):
     def in_steps(self, video_id: str, clips: TextClips) -> TextClips:
         """Return captions of a video, whose times are in seconds, with times in feature steps."""
         return clips.scaled(self.fps)
+
+    def name_of(self, video_id: str) -> str:
+        """Return the id of the whole video, of which ``video_id`` may be a part."""
+        return video_id
+
+    def seconds_of(self, video_id: str, steps: slice) -> tuple[float, float]:
+        """Return start and end of feature steps, in seconds from the start of the whole video.
+
+        Without a steady rate they are all of it.
+        """
+        return (steps.start / self.fps, steps.stop / self.fps) if self.fps > 0 else (0.0, math.inf)
 
 
 class TextProcessor(ABC):

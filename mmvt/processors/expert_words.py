@@ -53,25 +53,25 @@ class ExpertWords(NamedTuple):
     Attributes:
         expert: the expert.
         words: in time order, in seconds; those without times last from 0 to infinity.
-        fps: steps of the video's features a second; 0 = they have no steady rate.
+        seconds: returns the start and the end of steps of the video's features.
     """
 
     expert: TextExpert
     words: Sequence[Word]
-    fps: float
+    seconds: Callable[[slice], tuple[float, float]]
 
     def fitted(self, steps: slice, tokens: Callable[[str], list[int]]) -> Fitted:
         """Return what is said within a clip, as far as there is room for it.
 
         Args:
-            steps: the clip. Without a steady rate all words are within it.
+            steps: the clip.
             tokens: returns the tokens of a text.
 
         Raises:
             DataError: there is no room for all, and the rule is to refuse, or not even the label
                 fits.
         """
-        expert, clip = self.expert, self._seconds(steps)
+        expert, clip = self.expert, self._clip(steps)
         words = [word for word in self.words if _is_within(word, clip)]
         nearest = list(range(len(words)))
         if expert.rule == "middle":
@@ -93,10 +93,11 @@ class ExpertWords(NamedTuple):
                 )
         return Fitted(tokens_of(kept) if kept else [], kept, len(words))
 
-    def _seconds(self, steps: slice) -> tuple[float, float]:
-        if self.fps > 0:
-            return steps.start / self.fps, steps.stop / self.fps
-        return 0.0, 1.0 + max((word.end for word in self.words if word.end < math.inf), default=0.0)
+    def _clip(self, steps: slice) -> tuple[float, float]:
+        """Return start and end of a clip, which ends behind the last word at the latest."""
+        start, end = self.seconds(steps)
+        last = max((word.end for word in self.words if word.end < math.inf), default=0.0)
+        return start, min(end, max(start, last) + 1)
 
 
 def text_experts(described: Mapping[str, Any]) -> list[TextExpert]:

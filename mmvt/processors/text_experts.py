@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from mmvt.processors.splits import named
 from mmvt.processors.transcript import Word
 from mmvt.processors.transcript_files import (
     find_transcript,
+    names_of,
     read_transcript,
     shared_words,
     transcripts_of,
@@ -72,23 +73,26 @@ class TextExperts:
         for problem in problems:
             logger.warning("%s", problem)
 
-    def __call__(self, video_id: str, fps: float) -> tuple[ExpertWords, ...]:
+    def __call__(
+        self, video_id: str, seconds: Callable[[slice], tuple[float, float]]
+    ) -> tuple[ExpertWords, ...]:
         """Return what each expert says of a video.
 
         Args:
             video_id: id of the video.
-            fps: steps of its features a second.
+            seconds: returns the start and the end of steps of its features.
 
         Raises:
             DataError: an expert lacks the video, and may not, or a transcript is wrong.
         """
         return tuple(
-            ExpertWords(expert, self._words(expert, video_id), fps) for expert in self.experts
+            ExpertWords(expert, self._words(expert, video_id), seconds) for expert in self.experts
         )
 
     def _knows(self, expert: TextExpert, video_id: str) -> bool:
-        lines = self._lines.get(expert.name)
-        return bool(transcripts_of(expert.path, video_id)) if lines is None else video_id in lines
+        if expert.name not in self._lines:
+            return bool(transcripts_of(expert.path, video_id))
+        return any(name in self._lines[expert.name] for name in names_of(video_id))
 
     def _words(self, expert: TextExpert, video_id: str) -> Sequence[Word]:
         if not self._knows(expert, video_id):
@@ -97,7 +101,7 @@ class TextExperts:
             return ()
         lines = self._lines.get(expert.name)
         if lines is not None:
-            return lines[video_id]
+            return next(lines[name] for name in names_of(video_id) if name in lines)
         return read_transcript(find_transcript(expert.path, video_id)).words
 
 

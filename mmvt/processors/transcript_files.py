@@ -294,8 +294,13 @@ def find_transcript(folder: Path, video_id: str) -> Path:
 
 def transcripts_of(folder: Path, video_id: str) -> list[Path]:
     """Return the transcripts of a video, by its id, else by its id without extension."""
-    named = PurePosixPath(video_id)
-    for name in dict.fromkeys([video_id, str(named.parent / named.stem)]):
+    for name in names_of(video_id):
         if there := [path for form in FORMS if (path := folder / f"{name}{form}").is_file()]:
             return there
     return []
+
+
+def names_of(video_id: str) -> list[str]:
+    """Return what may be said of a video under: its id, and its id without extension."""
+    named = PurePosixPath(video_id)
+    return list(dict.fromkeys([video_id, str(named.parent / named.stem)]))

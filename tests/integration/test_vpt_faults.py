@@ -59,7 +59,7 @@ def model_of(kind: str) -> MultimodalModel:
 def clips_of(words: list[int], room: int = 6, said: str = "yes no") -> TextClips:
     timed = [Word(word, float(n), n + 1.0) for n, word in enumerate(said.split())]
     expert = TextExpert(name="ocr", path=Path("x"), label="it", max_tokens=room)
-    experts = (ExpertWords(expert, timed, 1.0),)
+    experts = (ExpertWords(expert, timed, lambda steps: (float(steps.start), float(steps.stop))),)
     return TextClips(np.zeros(1), np.array([np.inf]), [words], experts=experts)
 
 

@@ -36,7 +36,11 @@ def said(words: list[str], fps: float = 1.0, seconds: float = 1.0, **fields: Any
     """Return words that are said one after another from 0 on, each for so many seconds."""
     timed = [Word(w, n * seconds, (n + 1) * seconds) for n, w in enumerate(words)]
     expert = TextExpert(**{"name": "speech", "path": Path("x"), "label": "the", **fields})
-    return ExpertWords(expert, timed, fps)
+
+    def at(steps: slice) -> tuple[float, float]:
+        return (steps.start / fps, steps.stop / fps) if fps else (0.0, np.inf)
+
+    return ExpertWords(expert, timed, at)
 
 
 def clips_of(*experts: ExpertWords, start: float = 0.0, end: float = 8.0) -> TextClips:

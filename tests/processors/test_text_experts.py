@@ -12,6 +12,10 @@ from mmvt.errors import DataError
 from mmvt.processors.text_experts import TextExperts, read_expert_lines
 
 
+def seconds(steps: slice) -> tuple[float, float]:
+    return float(steps.start), float(steps.stop)
+
+
 def write(path: Path, *lines: dict[str, Any]) -> Path:
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path
@@ -78,14 +82,19 @@ def test_videos_that_an_expert_lacks_are_listed_or_counted(
     with pytest.raises(DataError, match=told):
         experts.check(["v", "w", "v"])
     with pytest.raises(DataError, match="lacks 1 of 1 videos: v"):
-        experts("v", 1.0)
+        experts("v", seconds)
     experts = TextExperts(described, missing=True)
     with caplog.at_level(logging.WARNING):
         experts.check(["v", "w"])
     assert caplog.text.count("lacks 1 of 2 videos") == 2
-    speech, ocr = experts("v", 2.0)
+    speech, ocr = experts("v", seconds)
     assert [(word.text, word.start, word.end) for word in speech.words] == [
         ("a", 0, 1),
         ("dog", 1, 2),
     ]
-    assert (ocr.words, ocr.fps) == ((), 2.0)
+    assert (ocr.words, ocr.seconds(slice(1, 3))) == ((), (1.0, 3.0))
+    # as with transcripts, by the name of a file or by the name without its extension
+    assert [len(own.words) for own in TextExperts(described, missing=True)("w.mp4", seconds)] == [
+        0,
+        1,
+    ]

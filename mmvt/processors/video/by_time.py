@@ -37,3 +37,14 @@ def steps_at(clips: TextClips, times: Float[np.ndarray, " steps"]) -> TextClips:
     first = np.maximum.accumulate(np.where(stop > first, first, nearest))
     stop = np.maximum(stop, first + 1)
     return replace(clips, start=first.astype(np.float64), end=stop.astype(np.float64))
+
+
+def seconds_between(times: Float[np.ndarray, " steps"], steps: slice) -> tuple[float, float]:
+    """Return start and end of steps: half-way to their neighbours, or the ends of the video.
+
+    Args:
+        times: seconds of each step, in order.
+        steps: at least one.
+    """
+    borders = [0.0, *((times[:-1] + times[1:]) / 2).tolist(), np.inf]
+    return borders[steps.start], borders[steps.stop]

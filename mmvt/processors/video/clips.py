@@ -54,6 +54,17 @@ class ClipVideoProcessor(VideoProcessor):
             )
         return features[first : max(stop, first + 1)]
 
+    @override
+    def name_of(self, video_id: str) -> str:
+        return self.videos.name_of(split_clip(video_id)[0] + self.suffix)
+
+    @override
+    def seconds_of(self, video_id: str, steps: slice) -> tuple[float, float]:
+        name, start, end = split_clip(video_id)
+        first = 0 if end == math.inf else math.floor(start * self.fps)
+        part = slice(first + steps.start, first + steps.stop)
+        return self.videos.seconds_of(name + self.suffix, part)
+
 
 def clip_id(video_id: str, start: float, end: float) -> str:
     """Return the id of a part of a video.

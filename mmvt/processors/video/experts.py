@@ -91,6 +91,10 @@ class ExpertsVideoProcessor(VideoProcessor):
     def in_steps(self, video_id: str, clips: TextClips) -> TextClips:
         return self.main.in_steps(video_id, clips)
 
+    @override
+    def seconds_of(self, video_id: str, steps: slice) -> tuple[float, float]:
+        return self.main.seconds_of(video_id, steps)
+
     def _said(
         self, name: str, video_id: str, steps: int
     ) -> tuple[Float[np.ndarray, "own_steps *grid dim"], Bool[np.ndarray, " own_steps"]]:

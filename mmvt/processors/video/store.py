@@ -16,7 +16,7 @@ from mmvt.datasets.gather import RowSpans
 from mmvt.datasets.sharded_tensor import all_finite
 from mmvt.datasets.store import FeatureStore
 from mmvt.processors.base import TextClips, VideoProcessor
-from mmvt.processors.video.by_time import steps_at
+from mmvt.processors.video.by_time import seconds_between, steps_at
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +99,12 @@ class StoreVideoProcessor(VideoProcessor):
         if not self.by_time:
             return super().in_steps(video_id, clips)
         return steps_at(clips, self.store.times(video_id))
+
+    @override
+    def seconds_of(self, video_id: str, steps: slice) -> tuple[float, float]:
+        if not self.by_time:
+            return super().seconds_of(video_id, steps)
+        return seconds_between(self.store.times(video_id), steps)
 
     def _tell(self, video_id: str, what: str) -> None:
         """Write to the log, once a video, with the number of such videos so far."""

@@ -13,7 +13,7 @@ from mmvt.errors import ConfigError, StoreError
 from mmvt.features.shard import StoreWriter
 from mmvt.processors.base import TextClips
 from mmvt.processors.labels import ClassClips
-from mmvt.processors.video.by_time import steps_at
+from mmvt.processors.video.by_time import seconds_between, steps_at
 from mmvt.processors.video.experts import ExpertsVideoProcessor
 from mmvt.processors.video.store import StoreVideoProcessor
 
@@ -71,6 +71,17 @@ def test_times_that_are_out_of_order_are_refused():
         steps([4, 1], (0, 2))
 
 
+@pytest.mark.parametrize(
+    ("part", "seconds"),
+    [((0, 1), (0, 2)), ((1, 2), (2, 7)), ((1, 3), (2, np.inf)), ((0, 3), (0, np.inf))],
+)
+def test_a_step_lasts_half_the_way_to_its_neighbours(
+    part: tuple[int, int], seconds: tuple[float, float]
+):
+    assert seconds_between(np.array([1.0, 3.0, 11.0]), slice(*part)) == seconds
+    assert seconds_between(np.array([4.0]), slice(0, 1)) == (0, np.inf)
+
+
 def test_labels_with_times_are_refused():
     with pytest.raises(ConfigError, match="by_time is for plain captions, not ClassClips"):
         steps_at(ClassClips(np.zeros(1), np.ones(1), [[1]], label=0, folds=(1,)), np.ones(1))
@@ -87,5 +98,7 @@ def test_stores_read_captions_by_time_where_that_is_asked_for(tmp_path: Path):
         store=tmp_path / "s", experts={"e": tmp_path / "s"}, by_time=True
     )
     assert experts.in_steps("v", said).end.tolist() == [1, 3]
+    assert experts.seconds_of("v", slice(1, 2)) == asked.seconds_of("v", slice(1, 2)) == (2.5, 6.5)
     whole = StoreVideoProcessor(store=tmp_path / "s").in_steps("v", said)
+    assert StoreVideoProcessor(store=tmp_path / "s").seconds_of("v", slice(1, 2)) == (0, np.inf)
     assert (whole.start.tolist(), whole.end.tolist()) == ([0, 0], [np.inf, np.inf])

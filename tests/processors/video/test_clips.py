@@ -69,6 +69,18 @@ class Endless(VideoProcessor):
         return np.zeros((4, 1))
 
 
+@pytest.mark.parametrize(
+    ("video_id", "seconds"),
+    [("v", (0.5, 1.5)), ("v@0-3", (0.5, 1.5)), ("v@1.3-2.6", (1.5, 2.5)), ("v@4-9", (4.5, 5.5))],
+)
+def test_steps_of_a_part_have_their_seconds_in_the_whole_video(
+    videos: NpyVideoProcessor, video_id: str, seconds: tuple[float, float]
+) -> None:
+    processor = ClipVideoProcessor(videos=videos, suffix=".mp4")
+    assert processor.seconds_of(video_id, slice(1, 3)) == seconds
+    assert processor.name_of(video_id) == "v.mp4"
+
+
 def test_where_nobody_can_tell_what_there_is_all_may_be() -> None:
     assert "v@1-2" in ClipVideoProcessor(videos=Endless())
 
