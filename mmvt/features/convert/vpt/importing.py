@@ -112,6 +112,9 @@ class _Import:
 
     def write(self, on_segment: Callable[[int], None]) -> None:
         """Write all that the folder gets."""
+        for form in (f".{CAPTIONS}.*.tmp", f"{TRANSCRIPTS}/**/.*.json.*.tmp"):
+            for left_by_killed in self.folder.glob(form):
+                left_by_killed.unlink()
         plan = self.plan()
         on_segment(len(self.source) - sum(map(len, plan.values())))
         with contextlib.ExitStack() as stack, atomic_write(self.folder / CAPTIONS) as file:

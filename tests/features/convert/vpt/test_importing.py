@@ -269,6 +269,9 @@ def test_a_run_that_was_stopped_ends_with_the_same_bytes(tmp_path: Path) -> None
     with pytest.raises(KeyboardInterrupt):
         import_segments(stopped, tmp_path / "part", shard_size=3)
     assert not (tmp_path / "part" / "captions.csv").exists()
+    # as a process that is killed leaves them
+    (tmp_path / "part" / ".captions.csv.0123abcd.tmp").touch()
+    (tmp_path / "part" / "transcripts" / ".3.mp4.json.0123abcd.tmp").touch()
     report = import_segments(columns(segments), tmp_path / "part", shard_size=3)
     assert (report.videos, report.skipped) == (2, 2)
     assert (report.segments, reasons(report)) == (whole.segments, reasons(whole))
