@@ -104,7 +104,7 @@ class SegmentFiles(SegmentSource):
         if place.line is None:
             return plain
         said = self._segments(place.line)[place.line.position]
-        return {**renamed(plain), **said, **renamed(said)}
+        return {**plain, **renamed(plain), **said, **renamed(said)}
 
     @override
     def arrays(self, number: int) -> Mapping[str, Any]:

@@ -210,7 +210,8 @@ class _Import:
                 if rows.shapes != self._shapes:
                     raise DataError(f"has {_shown(rows.shapes)}, not {_shown(self._shapes)}")
             except MMVTError as error:
-                record["refused"].append([self.source.where(place.number), str(error)])
+                where = _text(self.source.where(place.number))
+                record["refused"].append([where, _text(str(error))])
                 continue
             words = [
                 {"word": word.text, "start": word.start, "end": word.end} for word in segment.words
@@ -271,12 +272,15 @@ class _Import:
         self._fail(video_id, self.source.where(number), reason)
 
     def _fail(self, video_id: str, where: str, reason: str) -> None:
-        # names of files, and what was read from them, may be no text
-        shown = (text.encode(errors="backslashreplace").decode() for text in (where, reason))
-        self.report.failures.append(Failure(video_id, *shown))
+        self.report.failures.append(Failure(video_id, _text(where), _text(reason)))
 
     def _transcript(self, video_id: str) -> Path:
         return self.folder / TRANSCRIPTS / f"{video_id}.json"
+
+
+def _text(words: str) -> str:
+    """Return words that can be written: names of files, and what is in them, may be no text."""
+    return words.encode(errors="backslashreplace").decode()
 
 
 def _shown(shapes: Mapping[str, tuple[int, ...]]) -> str:

@@ -110,6 +110,18 @@ def test_lines_may_be_json_once_or_twice(tmp_path: Path, form: str) -> None:
     assert FeatureStore.open(tmp_path / "out" / "frames").times("v.mp4").tolist() == [3.5, 9.5]
 
 
+@pytest.mark.faults
+def test_flags_of_an_npz_count_where_a_jsonl_tells_the_words(tmp_path: Path) -> None:
+    segments = spoken({"v.mp4": ["one", "two"]}, dim=3, tokens=17)
+    segments[1].wrong = {"done_text_encode": False}
+    folder = write_columns(tmp_path / "vpt", segments)
+    lines = [json.dumps(segment.whisper) for segment in segments]
+    (folder / "s.jsonl").write_text("\n".join(lines))
+    report = import_segments(SegmentFiles(folder), tmp_path / "out")
+    assert report.segments == 1
+    assert reasons(report)["v.npz: row 1"].startswith("done_text_encode is false")
+
+
 def test_npz_of_old_numpy_is_read(tmp_path: Path) -> None:
     segment = Spoken("v", 0, 1, "one two")
     tmp_path.joinpath("vpt").mkdir()
@@ -175,6 +187,18 @@ def test_files_and_lines_that_are_wrong_are_listed(tmp_path: Path) -> None:
     for name, reason in expected.items():
         assert reason in found[name]
     assert report.segments == 3
+
+
+@pytest.mark.faults
+def test_names_of_files_that_are_no_text_are_shown(tmp_path: Path) -> None:
+    segments = spoken({"v.mp4": ["one", "two"]}, dim=3, tokens=17)
+    segments[1].wrong = {"timestamp": 100.0}
+    folder = write_columns(tmp_path / "vpt", segments)
+    (folder / "v.npz").rename(folder / "v\udcff.npz")
+    report = import_segments(SegmentFiles(folder), tmp_path / "out")
+    assert report.segments == 1
+    assert list(reasons(report)) == ["v\\udcff.npz: row 1"]
+    assert import_segments(SegmentFiles(folder), tmp_path / "out").failures == report.failures
 
 
 @pytest.mark.faults
