@@ -272,7 +272,7 @@ class _Import:
         self._fail(video_id, self.source.where(number), reason)
 
     def _fail(self, video_id: str, where: str, reason: str) -> None:
-        self.report.failures.append(Failure(video_id, _text(where), _text(reason)))
+        self.report.failures.append(Failure(_text(video_id), _text(where), _text(reason)))
 
     def _transcript(self, video_id: str) -> Path:
         return self.folder / TRANSCRIPTS / f"{video_id}.json"

@@ -195,9 +195,10 @@ def test_names_of_files_that_are_no_text_are_shown(tmp_path: Path) -> None:
     segments[1].wrong = {"timestamp": 100.0}
     folder = write_columns(tmp_path / "vpt", segments)
     (folder / "v.npz").rename(folder / "v\udcff.npz")
+    (folder / "bad\udcff.npz").touch()
     report = import_segments(SegmentFiles(folder), tmp_path / "out")
     assert report.segments == 1
-    assert list(reasons(report)) == ["v\\udcff.npz: row 1"]
+    assert list(reasons(report)) == ["bad\\udcff.npz", "v\\udcff.npz: row 1"]
     assert import_segments(SegmentFiles(folder), tmp_path / "out").failures == report.failures
 
 
