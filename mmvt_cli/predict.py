@@ -14,6 +14,7 @@ from mmvt.errors import ConfigError
 from mmvt_cli._cli import cli_errors
 from mmvt_cli.jobs import start_words
 from mmvt_cli.processes import run_together
+from mmvt_cli.score import as_text
 
 EXAMPLES = """\
 examples:
@@ -111,7 +112,10 @@ def _predict(args: argparse.Namespace) -> int:
 
 
 def show(results: Mapping[str, Any]) -> None:
-    """Print results: those of retrieval as a table beside chance, others as JSON."""
+    """Print results: retrieval and questions as tables beside baselines, others as JSON."""
+    if "questions" in results and "groups" in results:
+        print(as_text(results))
+        return
     if not all(name in results for name in DIRECTIONS):
         print(json.dumps(results, indent=2, sort_keys=True, ensure_ascii=False))
         return

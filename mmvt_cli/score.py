@@ -35,6 +35,15 @@ WINDOWS = ("R1@0.5", "R1@0.7", "mAP@0.5", "mAP@0.75", "mAP")
 CLIPS = ("mAP", "Hit@1")
 WORDS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr-D", "METEOR")
 LIKENESSES = ("WUPS@0.0", "WUPS@0.9")
+BLIND = {
+    "question_only": "without the video",
+    "answer_only": "without the question too",
+    "majority": "majority answer",
+}
+SHARES = {
+    "vocabulary_ceiling": "answers that occur in training",
+    "chance": "by chance",
+}
 OVERLAPS = ("precision", "recall", "CIDEr-D", "METEOR")
 STORIES = ("SODA_c", "SODA_c_precision", "SODA_c_recall")
 
@@ -202,15 +211,13 @@ def as_text(results: Mapping[str, Any]) -> str:
 
 
 def _of_questions(results: Mapping[str, Any]) -> list[str]:
-    """Return the lines of a table of questions, by group, and what needs no model beside it."""
+    """Return the lines of a table of questions, by group, and of what needs no video beside it."""
     shown = [name for name in LIKENESSES if results.get(name) is not None]
     rows = {"all": results, **results["groups"]}
-    if "majority" in results:
-        rows["majority answer"] = results["majority"]
+    rows |= {label: results[name] for name, label in BLIND.items() if name in results}
     lines = _table("", ("questions", "accuracy", *shown), rows)
-    if "vocabulary_ceiling" in results:
-        lines.append(f"answers that occur in training: {_shown(results['vocabulary_ceiling'])}")
-    return lines
+    told = {name: results[name] for name in SHARES if name in results}
+    return [*lines, *(f"{SHARES[name]}: {_shown(value)}" for name, value in told.items())]
 
 
 def _table(title: str, columns: Sequence[str], rows: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -114,6 +114,27 @@ def test_results_of_another_metric_are_shown_as_json(capsys: pytest.CaptureFixtu
     assert json.loads(capsys.readouterr().out) == {"accuracy": 0.5, "protocol": {"name": "x"}}
 
 
+def test_answers_are_shown_beside_what_needs_no_video(capsys: pytest.CaptureFixture[str]):
+    groups = {"what": {"accuracy": 0.5, "questions": 4}}
+    blind = {
+        "question_only": {"accuracy": 0.25, "groups": groups},
+        "answer_only": {"accuracy": 0.0},
+    }
+    protocol = {"name": "multiple choice", "questions": 4, "ids_sha256": 64 * "a"}
+    own = {"accuracy": 0.5, "questions": 4, "groups": groups, "chance": 0.2, "protocol": protocol}
+    show({**own, **blind})
+    assert capsys.readouterr().out.splitlines() == [
+        "multiple choice: 4 questions; ids aaaaaaaaaaaa",
+        "",
+        "                          questions  accuracy",
+        "all                               4     50.00",
+        "what                              4     50.00",
+        "without the video                 –     25.00",
+        "without the question too          –      0.00",
+        "by chance: 20.00",
+    ]
+
+
 def test_evaluation_imports_no_fairseq_and_help_no_torch(task: str):
     root = Path(__file__).resolve().parents[2]
     code = (
