@@ -23,7 +23,7 @@ from tests.launching import ROOT, forget_run
 
 pytestmark = pytest.mark.timeout(600)
 
-READ = ("a", "the", "what", "color", "shape", "is", "it", "yes", "no", "'", "?")
+READ = ("a", "the", "what", "color", "shape", "is", "it", "yes", "no", "'", "?", ";", *"01234567")
 VOCABULARY = 5 + len(READ) + len(COLOURS) + len(SHAPES) + 2
 LONGER = ["fairseq.optimization.max_update=80", "fairseq.checkpoint.save_interval=100"]
 LONGER += ["fairseq.dataset.validate_interval=100"]
@@ -47,6 +47,12 @@ CHOSEN = [
     "metric=MultipleChoiceMetric",
 ]
 
+DENSE = [
+    *WHOLE,
+    *("dataset.per=video", "dataset.aligner={name: DenseCaptionAligner, bins: 8}"),
+    *("predictor=DenseCaptionPredictor", "metric=DenseCaptionMetric"),
+]
+
 
 def trunk_of(name: str, config: dict[str, object]) -> list[str]:
     """Return the options of a language model as trunk."""
@@ -65,6 +71,7 @@ CASES = {
     "llama": LLAMA_TRUNK,
     "joint": [*JOINT, *WHOLE, "dataset.aligner=CaptioningAligner"],
     "separate": [],
+    "t5_dense": [*T5_TRUNK, *DENSE],
     "t5_answers": [*T5_TRUNK, *ASKED],
     "llama_answers": [*LLAMA_TRUNK, *ASKED],
     "t5_options": [*T5_TRUNK, *CHOSEN],
