@@ -149,6 +149,10 @@ class Layout(ABC):
     ) -> dict[str, Tensor]:
         """Return the padded tensors of one example."""
 
+    def read_of(self, text_ids: list[int]) -> int:
+        """Return how many tokens a model reads of a caption that it is to go on with."""
+        return 0
+
     def of_clip(self, clips: TextClips, steps: slice) -> Layout:
         """Return the layout of a clip, with what text experts say within it.
 

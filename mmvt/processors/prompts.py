@@ -82,9 +82,13 @@ class PromptLayout(Layout):
     def __call__(
         self, video_features: Float[np.ndarray, "steps *grid dim"], text_ids: list[int]
     ) -> dict[str, Tensor]:
-        half = (len(text_ids) + 1) // 2 if self.objective == "prefix" else 0
+        half = self.read_of(text_ids)
         self._check_untold(text_ids[half:])
         return self.prompted(video_features, text_ids[:half], text_ids[half:])
+
+    @override
+    def read_of(self, text_ids: list[int]) -> int:
+        return (len(text_ids) + 1) // 2 if self.objective == "prefix" else 0
 
     @override
     def of_clip(self, clips: TextClips, steps: slice) -> PromptLayout:

@@ -22,6 +22,7 @@ from mmvt.models.decoding import Decoding
 from mmvt.models.generation import generate, write
 from mmvt.models.model import MultimodalModel
 from mmvt.models.writing import WritingTrunk
+from mmvt.processors.aligners.sampled import SampledAligner
 from mmvt.processors.base import Aligner, TextClips
 from mmvt.processors.text.tokenizer import SpecialIds, special_ids, text_ends
 
@@ -35,6 +36,9 @@ class CaptionPredictor(Predictor):
     with the seconds (``id@3-12.5``) where a video has several. A clip without features has no
     caption. References are as people wrote them, or, where a data set holds no texts, its tokens as
     text; none of them is cut.
+
+    Where a model reads the first part of a caption and goes on (``objective: prefix``), each
+    caption is a clip (``id#0``, ``id@3-12.5#1``), and the rest of its tokens is the reference.
 
     Args:
         batch_size: clips that the model sees at once; it changes no caption.
@@ -191,7 +195,10 @@ def _clips_of(dataset: MultimodalDataset, tokenizer: Any) -> list[_Clip]:
     Raises:
         DataError: the split has none.
     """
-    found: dict[tuple[str, float, float], _Clip] = {}
+    found: dict[tuple[str, float, float, tuple[int, ...]], _Clip] = {}
+    read_of = (
+        dataset.aligner.layout.read_of if isinstance(dataset.aligner, SampledAligner) else None
+    )
     missing, present = set(dataset.missing), itertools.count()
     for place in range(len(dataset.meta_processor)):
         video_id, text_id = dataset.meta_processor[place]
@@ -200,15 +207,28 @@ def _clips_of(dataset: MultimodalDataset, tokenizer: Any) -> list[_Clip]:
         texts = _texts(tokenizer, captions.cap) if captions.texts is None else captions.texts
         spans = zip(captions.start.tolist(), captions.end.tolist(), strict=True)
         for number, (start, end) in enumerate(spans):
-            clip = found.setdefault((video_id, start, end), _Clip(index, number))
-            clip.references.append(texts[number])
-            clip.as_written &= captions.texts is not None
+            read = read_of(captions.cap[number]) if read_of else 0
+            own = (place, number) if read else ()
+            clip = found.setdefault((video_id, start, end, own), _Clip(index, number))
+            rest = _texts(tokenizer, [captions.cap[number][read:]])[0] if read else texts[number]
+            clip.references.append(rest)
+            clip.as_written &= captions.texts is not None and not read
     if not found:
         raise DataError("the split has no caption")
-    parts = Counter(video_id for video_id, _, _ in found)
-    for (video_id, start, end), clip in found.items():
-        clip.name = video_id if parts[video_id] == 1 else f"{video_id}@{start:g}-{end:g}"
+    _name(found)
     return list(found.values())
+
+
+def _name(found: Mapping[tuple[str, float, float, tuple[int, ...]], _Clip]) -> None:
+    """Name clips by their video, and by what tells them apart from others of it."""
+    spans = {key[:3] for key in found}
+    parts = Counter(video_id for video_id, _, _ in spans)
+    together = Counter(key[:3] for key in found)
+    numbers = {span: itertools.count() for span in spans}
+    for (video_id, start, end, _), clip in found.items():
+        span = (video_id, start, end)
+        clip.name = video_id if parts[video_id] == 1 else f"{video_id}@{start:g}-{end:g}"
+        clip.name += f"#{next(numbers[span])}" if together[span] > 1 else ""
 
 
 def _examples(

@@ -21,6 +21,8 @@ from mmvt.models.generation import Decoding, generate
 from mmvt.models.heads.language import LanguageHead
 from mmvt.models.joint import JointTrunk
 from mmvt.models.model import MultimodalModel
+from mmvt.models.t5 import T5Trunk
+from mmvt.processors.aligners.captioning import CaptioningAligner
 from mmvt.processors.aligners.pair import PairAligner
 from mmvt.processors.base import (
     Aligner,
@@ -30,6 +32,7 @@ from mmvt.processors.base import (
     VideoProcessor,
 )
 from mmvt.processors.layout import VideoTextLayout
+from mmvt.processors.prompts import PromptLayout
 from mmvt.processors.text.captions import CaptionTextProcessor
 from mmvt.processors.text.tokenizer import load_tokenizer
 from tests.corpus import write_tokenizer
@@ -293,6 +296,28 @@ def test_captions_of_training_begin_like_those_to_be_written(
     assert CaptionPredictor()(model, dataset)["hypotheses"].tolist() == (
         expected["hypotheses"].tolist()
     )
+
+
+def test_where_captions_are_gone_on_with_each_is_compared_with_its_own_rest(bert_name: str):
+    texts = {
+        "t1": [(0.0, 1.0, "the ball rests moves"), (0.0, 1.0, "a ball"), (1.0, 3.0, "a box rests")],
+        "t2": [(*WHOLE, "a cone rests")],
+    }
+    layout = PromptLayout(max_video_len=MAX_VIDEO_LEN, bert_name=bert_name, objective="prefix")
+    aligner = CaptioningAligner(layout=layout, bert_name=bert_name)
+    pairs = [("v3", "t1"), ("v2", "t2"), ("x", "t2")]
+    there = dataset_of(pairs, ListedTexts(texts, bert_name), aligner, allow_missing=True)
+    trunk = T5Trunk(
+        pretrained=False, model_config={"vocab_size": 40, "d_model": 16, "num_layers": 1}
+    )
+    encoder = VideoTokenMLP(hidden_size=16, input_dim=DIM)
+    head = LanguageHead(hidden_size=16, bert_name=bert_name, pretrained=False, transform=False)
+    found = CaptionPredictor()(MultimodalModel({"video": encoder}, trunk, head), there)
+    assert found["ids"].tolist() == ["v3@0-1#0", "v3@0-1#1", "v3@1-3", "v2", "x"]
+    assert found["scored_ids"].tolist() == ["v3@0-1#0", "v3@0-1#1", "v3@1-3", "v2"]
+    assert found["references"].tolist() == ["rests moves", "ball", "rests", "rests", "rests"]
+    assert found["reference_ids"].tolist() == found["ids"].tolist()
+    assert found["reference_source"] == "tokens"
 
 
 def test_an_aligner_of_pairs_is_refused(
