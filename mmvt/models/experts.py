@@ -34,6 +34,7 @@ class ExpertEncoder(Encoder):
             number k for the means of k × k parts of it; or ``auto``, the largest k that the
             ``token_budget`` has room for.
         token_budget: most tokens of a video; null = as many as there are.
+        dropout: share of the values of the features that is left out in training.
 
     Raises:
         ConfigError: a number is impossible, or the tokens do not fit the budget.
@@ -50,14 +51,18 @@ class ExpertEncoder(Encoder):
         grid: int = 1,
         tokens_a_step: Literal["mean", "all", "auto"] | int = "all",
         token_budget: int | None = None,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         if grid < 1:
             raise ConfigError(f"grid is {grid}, but must be at least 1")
+        if not 0 <= dropout < 1:
+            raise ConfigError(f"dropout is {dropout}, but must be from 0 to below 1")
         self.grid, self.rows, self.input_dim = grid, grid * grid, input_dim
         size = MapSize(max_video_len, grid, tokens_a_step)
         self.side = plan_tokens({MAIN: size}, token_budget)[MAIN]
         self.cells = self.side**2
+        self.dropout = nn.Dropout(dropout)
         self.norm = nn.LayerNorm(input_dim)
         self.projection = nn.Linear(input_dim, hidden_size)
         self.step = nn.Embedding(max_video_len, hidden_size)
@@ -83,8 +88,8 @@ class ExpertEncoder(Encoder):
                 f"features have {rows.shape[2]} rows of {rows.shape[3]} a step, but grid × grid "
                 f"is {self.rows} and input_dim {self.input_dim}"
             )
-        rows = self._pooled(rows)
-        tokens = self.projection(self.norm(rows.to(self.projection.weight.dtype)))
+        rows = self._pooled(rows).to(self.projection.weight.dtype)
+        tokens = self.projection(self.norm(self.dropout(rows)))
         places = self.step.weight[: rows.shape[1], None] + self.cell.weight + self.modality
         return {
             "video_embeddings": (tokens + places).flatten(1, 2),
@@ -122,6 +127,7 @@ class ExpertsEncoder(Encoder):
             a step of the video holds a step of the expert) and ``tokens_a_step`` (``auto`` unless
             set; see :class:`ExpertEncoder`). ``video`` are the features of the video itself.
         token_budget: most tokens of a video, of all experts together; null = as many as there are.
+        dropout: share of the values of the features that is left out in training.
 
     Raises:
         ConfigError: the description of an expert is wrong, or the tokens do not fit the budget.
@@ -136,6 +142,7 @@ class ExpertsEncoder(Encoder):
         max_video_len: int,
         experts: dict[str, Any],
         token_budget: int | None = None,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.shapes = expert_shapes(experts)
@@ -152,6 +159,7 @@ class ExpertsEncoder(Encoder):
                     input_dim=shape.input_dim,
                     grid=shape.grid,
                     tokens_a_step=sides[name],
+                    dropout=dropout,
                 )
                 for name, shape in self.shapes.items()
             }

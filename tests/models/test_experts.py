@@ -45,6 +45,26 @@ def test_rows_without_a_map_are_a_token_a_step() -> None:
     assert outputs["video_embeddings"].shape == (2, 3, 6)
 
 
+def test_training_leaves_a_share_of_the_values_out() -> None:
+    encoder, features = encoder_of(dropout=0.5), torch.randn(2, 3, 4, 3)
+    torch.manual_seed(1)
+    trained = encoder(vfeats=features, vmasks=MASKS)["video_embeddings"]
+    torch.manual_seed(1)
+    rows = torch.nn.functional.dropout(features, 0.5, training=True)
+    expected = encoder.eval()(vfeats=rows, vmasks=MASKS)["video_embeddings"]
+    torch.testing.assert_close(trained, expected)
+    assert (rows == 0).any()
+    plain = encoder_of()(vfeats=features, vmasks=MASKS)["video_embeddings"]
+    whole = encoder(vfeats=features, vmasks=MASKS)["video_embeddings"]
+    torch.testing.assert_close(whole, plain)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_an_impossible_share_of_dropped_values_is_refused(share: float) -> None:
+    with pytest.raises(ConfigError, match=f"dropout is {share}, but must be from 0 to below 1"):
+        encoder_of(dropout=share)
+
+
 def test_other_features_are_refused() -> None:
     with pytest.raises(ConfigError, match="4 rows of 5 a step, but grid × grid is 4 and input_dim"):
         encoder_of()(vfeats=torch.randn(2, 3, 4, 5), vmasks=MASKS)
