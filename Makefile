@@ -27,7 +27,7 @@ install: $(INSTALLED)
 $(INSTALLED): pyproject.toml setup.py constraints.txt $(SETUP)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mmvt needs Python 3.11; try PYTHON=python3.11 make test")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m mmvt_cli.setup train demo dev transcribe ray slurm lora
+	$(BIN)/python -m mmvt_cli.setup train demo dev transcribe ray slurm lora deeplake
 	$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
