@@ -33,8 +33,8 @@ class PromptLayout(Layout):
     ``caps`` (max_prompt_len) are the prompt's words alone, and ``text_label`` (max_text_len) the
     words to be written, then the end, then -100. The label's words are nowhere else: what a model
     reads does not change with them. A longer video, prompt or text is cut at its end, and a text
-    that is cut has no end. What text experts say of the clip stands before the prompt, in as many
-    further columns as their ``max_tokens`` together.
+    that is cut has no end; the log counts the prompts and texts. What text experts say of the clip
+    stands before the prompt, in as many further columns as their ``max_tokens`` together.
 
     Source: VPT (arXiv 2304.10505) §3, whose own code shows what is to be written to an encoder.
 
@@ -113,7 +113,14 @@ class PromptLayout(Layout):
             text_ids: what is to be written.
         """
         vfeats, vmasks = video_sequence(video_features, self.max_video_len)
-        prompt = [*self.before, *[*self.prompt, *prompt_ids][: self.max_prompt_len]]
+        asked = [*self.prompt, *prompt_ids]
+        for name, tokens, room in (
+            ("max_prompt_len", len(asked), self.max_prompt_len),
+            ("max_text_len", len(text_ids) + 1, self.max_text_len),
+        ):
+            if tokens > room:
+                self._tell(f"cut to {name} of {room} tokens", f"here from {tokens}")
+        prompt = [*self.before, *asked[: self.max_prompt_len]]
         length = self.room_before + self.max_prompt_len
         caps, cmasks = self._padded(prompt, length, self.ends.pad)
         label, _ = self._padded([*text_ids, self.ends.end], self.max_text_len, IGNORED)

@@ -36,6 +36,23 @@ def test_a_caption_is_written_whole(
     assert example["vfeats"].shape == (2, 4)
 
 
+def test_prompts_and_texts_that_are_cut_are_counted(
+    tiny_bert: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    layout = layout_of(tiny_bert)
+    layout.prompted(FEATURES, [7] * 4, [8] * 4)
+    assert not caplog.records
+    for _ in range(10):
+        layout.prompted(FEATURES, [7] * 6, [8] * 5)
+    told = [record.message for record in caplog.records]
+    assert told == [
+        "cut to max_prompt_len of 4 tokens; 1 clips so far, here from 6",
+        "cut to max_text_len of 5 tokens; 1 clips so far, here from 6",
+        "cut to max_prompt_len of 4 tokens; 10 clips so far, here from 6",
+        "cut to max_text_len of 5 tokens; 10 clips so far, here from 6",
+    ]
+
+
 @pytest.mark.parametrize(
     ("words", "prompt", "label"),
     [
