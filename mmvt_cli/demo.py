@@ -75,7 +75,7 @@ def _train(run: Path, seed: int, *, shuffled: bool) -> None:
         shuffle_captions(captions, run.parent / "captions.csv", seed)
         training.append(f"dataset.annotations={run.parent / 'captions.csv'}")
     launch = ["-m", "mmvt_cli.launch", "projects/pretrain.yaml", "--jobtype", "local_single"]
-    step("training", [*launch, *training])
+    step("training", [*launch, *training], level="INFO")
     predict = ["-m", "mmvt_cli.predict", TASK, f"dataset.annotations={captions}", *overrides]
     step("held-out videos", [*predict, "--out", f"{run}/eval"])
     untrained = [*predict, "--checkpoint", "none", "--out", f"{run}/eval_initial"]
@@ -99,15 +99,20 @@ def _samples() -> Path:
     return Path(spec.submodule_search_locations[0], "datasets", "data")
 
 
-def step(title: str, words: Sequence[str]) -> None:
+def step(title: str, words: Sequence[str], *, level: str = "WARNING") -> None:
     """Run a command of mmvt in this Python.
+
+    Args:
+        title: what it does.
+        words: its command line behind ``python``.
+        level: of what it logs.
 
     Raises:
         LaunchError: it failed.
     """
     command = [sys.executable, *words]
     print(f"\n== {title}\n$ {shlex.join(['python', *words])}", flush=True)
-    quiet = {"MMVT_LOGLEVEL": "WARNING", "LOGLEVEL": "INFO", "PYTHONWARNINGS": "ignore"}
+    quiet = {"MMVT_LOGLEVEL": level, "LOGLEVEL": "INFO", "PYTHONWARNINGS": "ignore"}
     code = subprocess.run(command, env={**os.environ, **quiet}, check=False).returncode
     if code:
         raise LaunchError(f"the step {title!r} ended with exit code {code}")

@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
         f"fairseq.common.tensorboard_logdir={run}/tensorboard",
     ]
     launch = ["-m", "mmvt_cli.launch", PROJECT, "--jobtype", "local_single"]
-    step("training", [*launch, *overrides])
+    step("training", [*launch, *overrides], level="INFO")
     predict = ["-m", "mmvt_cli.predict", TASK, *overrides, "--out", f"{run}/eval"]
     step("captions of held-out videos", predict)
     step("report", ["-m", "mmvt_cli.report", str(run), "--videos", str(DATA / "videos")])
