@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from transformers import AutoModelForSeq2SeqLM
+from transformers import AutoModelForSeq2SeqLM, PretrainedConfig
 from typing_extensions import override
 
 from mmvt.errors import ConfigError
@@ -23,6 +23,8 @@ from mmvt.models.writing import (
     padded_to,
     used_columns,
 )
+
+FAMILY = ("t5", "mt5", "umt5", "longt5")
 
 
 class T5Trunk(WritingTrunk):
@@ -61,10 +63,12 @@ class T5Trunk(WritingTrunk):
             AutoModelForSeq2SeqLM.from_config,
             AutoModelForSeq2SeqLM.from_pretrained,
         )
-        if not self.t5.config.is_encoder_decoder or not hasattr(self.t5.config, "d_model"):
+        if self.t5.config.model_type not in FAMILY:
             raise ConfigError(
                 f"model_name {model_name!r} is a {self.t5.config.model_type}, not of the T5 family"
+                f" ({', '.join(FAMILY)})"
             )
+        self.scales_states = _scales_states(self.t5.config)
         # the whole family begins with it, but not all of its configurations say so
         self.t5.config.decoder_start_token_id = self.t5.config.pad_token_id
         self.hidden_size: int = self.t5.config.d_model
@@ -115,7 +119,7 @@ class T5Trunk(WritingTrunk):
             encoder_attention_mask=mask,
             use_cache=False,
         ).last_hidden_state
-        if self.t5.config.scale_decoder_outputs:
+        if self.scales_states:
             states = states * self.hidden_size**-0.5
         hidden = padded_to(states, text_label.shape[1])
         return {"hidden": hidden, "word_embeddings": self.t5.get_output_embeddings().weight}
@@ -167,3 +171,10 @@ class T5Trunk(WritingTrunk):
             states = self.prompt_encoder(input_ids=caps, attention_mask=cmasks).last_hidden_state
         # where a prompt is empty they may be NaN
         return states.where(cmasks[..., None], 0.0)
+
+
+def _scales_states(config: PretrainedConfig) -> bool:
+    """Return whether states are scaled before words are read from them; T5 v1.1's are not."""
+    # not all of the family say so; mT5 is of the later kind
+    told = config.to_dict()
+    return bool(told.get("scale_decoder_outputs", config.model_type == "umt5"))

@@ -1,8 +1,9 @@
-"""The frozen encoder that reads the prompt of a T5."""
+"""The T5 family, and the frozen encoder that reads its prompt."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mmvt.checkpoint import load_into, load_state, save_state
-from mmvt.errors import CheckpointError
+from mmvt.errors import CheckpointError, ConfigError
 from mmvt.models.decoding import Decoding
 from mmvt.models.encoders import VideoTokenMLP
 from mmvt.models.generation import write
@@ -49,6 +50,46 @@ def frozen(model: MultimodalModel) -> dict[str, Tensor]:
     state = {key: v.clone() for key, v in model.state_dict().items() if key.startswith(FROZEN)}
     assert state
     return state
+
+
+@pytest.mark.parametrize(
+    ("kind", "tied"),
+    [
+        ("t5", True),
+        ("t5", False),  # v1.1 and Flan
+        ("mt5", False),
+        ("umt5", True),
+        ("longt5", True),
+        ("longt5", False),
+    ],
+)
+def test_the_whole_family_writes_as_in_transformers(kind: str, tied: bool, tmp_path: Path) -> None:
+    config = {"model_type": kind, **T5, "tie_word_embeddings": tied}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    model, values = model_of(False, model_name=str(tmp_path), model_config={}).eval(), batch()
+    trunk: Any = model.trunk
+    logits = model(**values)["logits"]
+    video = model.encoders["video"](vfeats=values["vfeats"])["video_embeddings"]
+    embeds = torch.cat([video[0], trunk.t5.shared(values["caps"][0])])[None]
+    expected = trunk.t5(inputs_embeds=embeds, labels=values["text_label"][:1]).logits[0]
+    torch.testing.assert_close(logits[:4], expected, rtol=1e-4, atol=1e-4)
+    ids = write(model, one(values, 0), Decoding(max_decode_length=6), end=END, pad=PAD)
+    told = trunk.t5.generate(
+        inputs_embeds=embeds,
+        attention_mask=torch.ones(embeds.shape[:2], dtype=torch.long),
+        max_new_tokens=6,
+        do_sample=False,
+        eos_token_id=END,
+        pad_token_id=PAD,
+        decoder_start_token_id=PAD,
+    )
+    assert ids.tolist() == told[:, 1:].tolist()
+
+
+def test_other_models_that_encode_and_decode_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "bart", "d_model": 16}')
+    with pytest.raises(ConfigError, match=r"is a bart, not of the T5 family \(t5, mt5, umt5"):
+        T5Trunk(model_name=str(tmp_path), pretrained=False)
 
 
 def test_the_prompt_is_read_as_states_of_the_encoder_as_it_was_at_first() -> None:
