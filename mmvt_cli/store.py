@@ -193,7 +193,7 @@ def convert(args: argparse.Namespace) -> int:
         raise StoreError(f"{args.source}: does not exist")
     if (args.source / NAME).exists():
         return _from_store(args)
-    if segments := segments_of(args.source):
+    if (segments := segments_of(args.source)) is not None:  # may be none that can be read
         return _import(segments, args)
     if args.grid is not None or args.undone:
         raise ConfigError("--grid and --undone are for data of VPT")

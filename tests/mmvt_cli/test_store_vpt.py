@@ -47,6 +47,19 @@ def test_segments_that_fail_are_listed_with_code_3(
 
 
 @pytest.mark.faults
+def test_a_source_of_which_nothing_can_be_read_is_listed_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "vpt").mkdir()
+    (tmp_path / "vpt" / "v.npz").touch()
+    argv = ["convert", str(tmp_path / "vpt"), str(tmp_path / "out"), "--grid", "2"]
+    assert store.main(argv) == 3
+    output = capsys.readouterr().out
+    assert "v.npz" in output
+    assert output.endswith("0 segments of 0 videos (0 there already), 1 failed\n")
+
+
+@pytest.mark.faults
 def test_options_that_mean_nothing_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     folder = write_files(tmp_path / "vpt", spoken({"v.mp4": ["one"]}))
     argv = ["convert", str(folder), str(tmp_path / "out")]
