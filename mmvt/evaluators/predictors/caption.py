@@ -25,6 +25,7 @@ from mmvt.models.writing import WritingTrunk
 from mmvt.processors.aligners.sampled import SampledAligner
 from mmvt.processors.base import Aligner, TextClips
 from mmvt.processors.text.tokenizer import SpecialIds, special_ids, text_ends
+from mmvt.processors.video.clips import clip_id
 
 PROMPT_LENGTH = 3  # [CLS], the video's [SEP], and [CLS] to begin a text with
 
@@ -227,7 +228,7 @@ def _name(found: Mapping[tuple[str, float, float, tuple[int, ...]], _Clip]) -> N
     numbers = {span: itertools.count() for span in spans}
     for (video_id, start, end, _), clip in found.items():
         span = (video_id, start, end)
-        clip.name = video_id if parts[video_id] == 1 else f"{video_id}@{start:g}-{end:g}"
+        clip.name = video_id if parts[video_id] == 1 else clip_id(video_id, start, end)
         clip.name += f"#{next(numbers[span])}" if together[span] > 1 else ""
 
 

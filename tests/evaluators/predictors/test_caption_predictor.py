@@ -233,6 +233,18 @@ def test_parts_of_a_video_are_captioned_apart(
     assert alone["hypotheses"][0] == found["hypotheses"][1]
 
 
+def test_parts_of_a_long_video_have_ids_of_their_own(
+    bert_name: str, layout: VideoTextLayout, model: MultimodalModel
+):
+    parts = [(1.0, 4000.123, "a ball"), (1.0, 4000.124, "a box")]
+    dataset = dataset_of(
+        [("v5", "long")], ListedTexts({"long": parts}, bert_name), PartAligner(layout=layout)
+    )
+    found = CaptionPredictor()(model, dataset)
+    assert found["ids"].tolist() == ["v5@1-4000.123", "v5@1-4000.124"]
+    assert CaptionMetric()(found)["protocol"]["clips"] == 2
+
+
 def test_a_video_without_features_keeps_its_references_and_has_no_caption(
     bert_name: str, layout: VideoTextLayout, model: MultimodalModel
 ):
