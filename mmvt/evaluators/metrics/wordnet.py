@@ -47,6 +47,9 @@ class WordNet:
             raise DataError(f"{folder}: holds no dictionary files of WordNet 3") from error
         self._words = {sense: word for sense, word, _ in data}
         self._above = {sense: above for sense, _, above in data}
+        named = itertools.chain(*self._senses.values(), *self._above.values())
+        if not self._senses or not self._above.keys() >= set(named):
+            raise DataError(f"{folder}: {DATA} and {INDEX} are torn, or not of one WordNet")
         self._kinds_of: dict[str, dict[str, int]] = {}
         self._depths_of: dict[str, tuple[int, int]] = {}
         self._likenesses: dict[tuple[str, str], float] = {}

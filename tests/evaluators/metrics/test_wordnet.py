@@ -83,6 +83,20 @@ def test_files_that_are_absent_or_something_else_are_named(name: str, tmp_path: 
         WordNet(folder)
 
 
+def test_files_that_are_torn_or_of_several_dictionaries_are_refused(tmp_path: Path) -> None:
+    folder = write_wordnet(tmp_path)
+    whole = (folder / "data.noun").read_text()
+    for torn in ("", whole[: whole.index("00000700")]):
+        (folder / "data.noun").write_text(torn)
+        with pytest.raises(DataError, match="torn, or not of one WordNet"):
+            WordNet(folder)
+    (folder / "data.noun").write_text(whole)
+    for other in ("", "dog n 1 2 @ ~ 1 0 00000333\n"):
+        (folder / "index.noun").write_text(other)
+        with pytest.raises(DataError, match="torn, or not of one WordNet"):
+            WordNet(folder)
+
+
 # what NLTK 3.10.4 says with the files of WordNet 3.0
 OF_NLTK = {
     ("dog", "cat"): 0.8571428571428571,
