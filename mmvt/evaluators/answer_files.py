@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mmvt.errors import ConfigError, did_you_mean
 from mmvt.evaluators.arrays import named
 from mmvt.evaluators.base import Predictions
 from mmvt.evaluators.caption_files import text_array
@@ -65,10 +66,13 @@ def answer_predictions(
         The arrays, and how many answers were left out since they stand there again.
 
     Raises:
+        ConfigError: ``train`` is given, and answers are to choose from.
         DataError: with all that is wrong in a file; a question that is answered in two ways.
     """
     asked = read_asked(annotations)
     choices = max(len(question.answers) for question in asked)
+    if choices > 1 and train is not None:
+        raise ConfigError(f"{annotations}: questions for training are for answers in writing only")
     problems: list[str] = []
     answers: dict[str, Any] = {}
     given = list(_answers(path, problems))
@@ -133,7 +137,12 @@ def _listed(record: Record) -> tuple[Record, str, Any]:
 def _checked(record: Record, name: str, value: Any, choices: int) -> str | int:
     """Return an answer: a text, or the place of what is chosen."""
     if isinstance(value, dict):
-        value = next((value[key] for key in ANSWERS if key in value), None)
+        key = next((key for key in ANSWERS if key in value), None)
+        if key is None:
+            near = next((hint for own in ANSWERS if (hint := did_you_mean(own, value))), "")
+            record.problem(f"the answer to {name!r} has neither {' nor '.join(ANSWERS)}{near}")
+            return ""
+        value = value[key]
     if choices == 1 and isinstance(value, str):
         return clean(value)
     if choices > 1 and type(value) is int and 0 <= value < choices:

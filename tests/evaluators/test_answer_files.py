@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mmvt.errors import DataError
+from mmvt.errors import ConfigError, DataError
 from mmvt.evaluators.answer_files import answer_predictions, read_asked
 
 OPEN = [
@@ -129,6 +129,8 @@ def test_training_tells_what_needs_no_model(asked: Path, tmp_path: Path) -> None
     [
         ({"4": 3}, "the answer to '4' is no text: 3"),
         ({"4": {"prediction": None}}, "the answer to '4' is no text: None"),
+        ([{"qid": 4, "answr": "a"}], "'4' has neither prediction nor answer; did you mean answr"),
+        ([{"qid": 4}], "answer 0: the answer to '4' has neither prediction nor answer"),
         ([{"answer": "a"}], "answer 0: no 'id'"),
         ([{"qid": 1.5, "answer": "a"}], "qid 1.5 is no text"),
         ([3], "answer 0: is no mapping"),
@@ -146,3 +148,10 @@ def test_a_place_that_is_none_is_named(place: Any, tmp_path: Path) -> None:
     said = write(tmp_path / "said.json", {"11_1": place})
     with pytest.raises(DataError, match="the answer to '11_1' is none of 0 to 4"):
         answer_predictions(said, questions)
+
+
+def test_training_that_would_tell_nothing_is_refused(tmp_path: Path) -> None:
+    questions = write(tmp_path / "mc.csv", CHOICES)
+    said = write(tmp_path / "said.json", {"11_1": 4, "12_2": 1})
+    with pytest.raises(ConfigError, match="mc.csv: questions for training are for answers in writ"):
+        answer_predictions(said, questions, questions)
