@@ -79,7 +79,7 @@ class DeeplakeSegments(SegmentSource):
         cells = {}
         for name in names:
             try:
-                value = self._rows[number][name]
+                value: Any = self._rows[number][name]
                 if name == "segment_metadata" and not isinstance(value, str | None):
                     value = _plain(value.to_dict())  # VPT's first datasets have JSON, not text
                 cells[name] = value
