@@ -46,8 +46,8 @@ class Planner:
     Args:
         layer: the composed and resolved configuration.
         plugins: where plugin names are looked up.
-        defaults: plugin names of slots that the configuration leaves open, such as ``layout``;
-            None for a slot that cannot be told, and is no problem.
+        defaults: plugin names of slots that the configuration leaves open, such as ``layout``, or
+            gives only fields of; None for a slot that cannot be told, and is no problem.
         written: the configuration before it was resolved; messages quote it, not the environment.
         some_plugins: part of the plugins could not be imported: a name that is like no other is no
             problem.
@@ -97,10 +97,12 @@ class Planner:
         if isinstance(value, Mapping):
             self.claimed.add((*keys, "name"))
             self.known.setdefault(keys, set()).add("name")
+            name = self.defaults.get(keys[-1]) if name is None else name
         if not isinstance(name, str):
-            if name is None:
+            # a slot that cannot be told is no problem
+            if name is None and keys[-1] not in self.defaults:
                 self._missing((*keys, "name"), choices)
-            elif name is not UNKNOWN:
+            elif name is not UNKNOWN and name is not None:
                 self.problem(keys, f"must name {choices.removeprefix('name ')}, not {name!r}")
             self.knows_all = False
             return None

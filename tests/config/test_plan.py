@@ -226,6 +226,24 @@ def test_the_keys_of_a_misspelt_plugin_are_no_problem_but_a_misspelt_key_is():
     ]
 
 
+def test_fields_alone_are_those_of_the_default():
+    plans = planner("dataset: {layout: {max_len: 5}}", {"layout": "PlainLayout"})
+    plan = plans.slot("layout", ("dataset", "layout"))
+    assert plan is not None
+    layout = plan.build()
+    assert isinstance(layout, PlainLayout)
+    assert layout.max_len == 5
+    assert reported(plans, "dataset") == []
+    slip = planner("dataset: {layout: {nmae: X, max_len: 5}}", {"layout": "PlainLayout"})
+    slip.slot("layout", ("dataset", "layout"))
+    assert [problem.split(": ", 1)[1] for problem in reported(slip, "dataset")] == [
+        "dataset.layout.nmae is used by no plugin; did you mean 'name'?"
+    ]
+    untold = planner("dataset: {layout: {max_len: 5}}", {"layout": None})
+    assert untold.slot("layout", ("dataset", "layout")) is None
+    assert reported(untold, "dataset") == []
+
+
 def test_a_key_that_two_plugins_miss_is_one_problem():
     plans = planner("dataset: {aligner: OverlappedAligner, layout: VideoTextLayout}")
     plans.slot("aligner", ("dataset", "aligner"))
