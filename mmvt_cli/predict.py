@@ -26,6 +26,7 @@ examples:
   mmvt predict --rescore runs/pretrain/videoclip/eval/predictions.npz
 """
 FIGURES = ("R@1", "R@5", "R@10", "median_rank", "mean_rank")
+CAPTIONS = ("BLEU-1", "by_iou")  # of each clip, or of whole videos
 DIRECTIONS = {"text_to_video": "text → video", "video_to_text": "video → text"}
 
 
@@ -112,8 +113,9 @@ def _predict(args: argparse.Namespace) -> int:
 
 
 def show(results: Mapping[str, Any]) -> None:
-    """Print results: retrieval and questions as tables beside baselines, others as JSON."""
-    if "questions" in results and "groups" in results:
+    """Print results: retrieval, questions and captions as tables, others as JSON."""
+    is_of_questions = "questions" in results and "groups" in results
+    if is_of_questions or any(name in results for name in CAPTIONS):
         print(as_text(results))
         return
     if not all(name in results for name in DIRECTIONS):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from mmvt.evaluators.metrics.captions import CaptionMetric
 from mmvt.evaluators.predictions import load_predictions, save_predictions
 from mmvt_cli.predict import main, show
 from tests.corpus import write_corpus, write_project
@@ -133,6 +134,22 @@ def test_answers_are_shown_beside_what_needs_no_video(capsys: pytest.CaptureFixt
         "without the question too          –      0.00",
         "by chance: 20.00",
     ]
+
+
+def test_captions_are_shown_as_a_table_with_what_is_absent(capsys: pytest.CaptureFixture[str]):
+    captions = {
+        "ids": ["a", "b"],
+        "reference_ids": ["a", "b"],
+        "references": ["a dog runs", "a cat sleeps"],
+        "scored_ids": ["a", "b"],
+        "hypotheses": ["a dog runs", "a dog runs"],
+    }
+    show(CaptionMetric()({name: np.array(rows) for name, rows in captions.items()}))
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("captions: 2 clips, 0 missing clips; ids ")
+    assert printed[2].split()[:2] == ["BLEU-1", "BLEU-2"]
+    assert printed[3].split()[:2] == ["all", "66.67"]
+    assert printed[4] == "no METEOR: metric.meteor_jar is not set"
 
 
 def test_evaluation_imports_no_fairseq_and_help_no_torch(task: str):
