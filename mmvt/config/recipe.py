@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -146,6 +146,7 @@ class Recipe:
         _check_ports(recipe)
         _check_experts(recipe)
         _check_text_experts(recipe)
+        recipe.notes.extend(_notes_on_language_model(recipe))
         return recipe
 
     @property
@@ -348,3 +349,21 @@ def _check_text_experts(recipe: Recipe) -> None:
         ]
     if problems:
         raise ConfigError([f"{recipe.path}: {problem}" for problem in problems])
+
+
+def _notes_on_language_model(recipe: Recipe) -> Iterator[str]:
+    """Yield what is hardly meant: random weights by name, the ids of another model's words."""
+    layout = recipe.plans["dataset"].values["aligner"].values.get("layout")
+    tokenizer = layout.values.get("bert_name") if isinstance(layout, Plan) else None
+    trunk = recipe.plans["trunk"].values
+    model = trunk.get("model_name")
+    if model and trunk.get("pretrained") is False:
+        yield (
+            f"{recipe.path}: trunk.model_name is {model}, but with trunk.pretrained: false none of "
+            "its weights are used"
+        )
+    if model and tokenizer and model != tokenizer:
+        yield (
+            f"{recipe.path}: trunk.model_name is {model}, but its words are told by the tokenizer "
+            f"dataset.bert_name, which is {tokenizer}"
+        )

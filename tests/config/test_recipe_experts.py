@@ -60,3 +60,19 @@ def test_text_experts_need_a_prompt_and_must_not_say_what_is_written(tmp_path: P
     ):
         with pytest.raises(ConfigError, match=message):
             Recipe.load(path, options)
+
+
+def test_a_language_model_with_random_weights_or_another_tokenizer_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "experts.yaml"
+    path.write_text(YAML)
+    options = ["dataset.layout=PromptLayout", "dataset.max_len=null"]
+    assert Recipe.load(path, options).notes == []
+    (note,) = Recipe.load(path, [*options, "trunk.model_name=words"]).notes
+    assert "with trunk.pretrained: false none of its weights are used" in note
+    options.append("trunk.pretrained=true")
+    assert Recipe.load(path, [*options, "trunk.model_name=words"]).notes == []
+    (note,) = Recipe.load(path, [*options, "trunk.model_name=google/flan-t5-small"]).notes
+    assert note == (
+        f"{path}: trunk.model_name is google/flan-t5-small, but its words are told by the "
+        "tokenizer dataset.bert_name, which is words"
+    )
