@@ -22,6 +22,7 @@ from mmvt.plugins import Plugins, load_plugins
 from mmvt.processors.base import INPUT_KEYS
 from mmvt.processors.expert_words import text_experts
 from mmvt.processors.prompts import PromptLayout
+from mmvt.processors.text.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
     from mmvt.evaluators.base import Metric, Predictor
@@ -179,6 +180,7 @@ class Recipe:
             ConfigError: it cannot be run so.
         """
         model = self.model()
+        _check_words(self, model)
         if "trainable" in self.plans:
             trainable: Trainable = self.plans["trainable"].build()
             trainable.apply(model)
@@ -351,10 +353,31 @@ def _check_text_experts(recipe: Recipe) -> None:
         raise ConfigError([f"{recipe.path}: {problem}" for problem in problems])
 
 
+def _tokenizer(recipe: Recipe) -> str | None:
+    """Return the name of the tokenizer that the layout writes with, if it has one."""
+    layout = recipe.plans["dataset"].values["aligner"].values.get("layout")
+    return layout.values.get("bert_name") if isinstance(layout, Plan) else None
+
+
+def _check_words(recipe: Recipe, model: MultimodalModel) -> None:
+    """Raise unless a language model knows all words of the tokenizer."""
+    from mmvt.models.writing import WritingTrunk
+
+    name = _tokenizer(recipe)
+    if name is None or not isinstance(model.trunk, WritingTrunk) or not model.trunk.num_words:
+        return
+    count = len(load_tokenizer(name))
+    if count > model.trunk.num_words:
+        raise ConfigError(
+            f"{recipe.path}: the tokenizer dataset.bert_name {name} has {count} words, but the "
+            f"language model knows {model.trunk.num_words}; set trunk.model_config.vocab_size, or "
+            "name the tokenizer that the model came with"
+        )
+
+
 def _notes_on_language_model(recipe: Recipe) -> Iterator[str]:
     """Yield what is hardly meant: random weights by name, the ids of another model's words."""
-    layout = recipe.plans["dataset"].values["aligner"].values.get("layout")
-    tokenizer = layout.values.get("bert_name") if isinstance(layout, Plan) else None
+    tokenizer = _tokenizer(recipe)
     trunk = recipe.plans["trunk"].values
     model = trunk.get("model_name")
     if model and trunk.get("pretrained") is False:

@@ -66,6 +66,7 @@ class CausalLMTrunk(WritingTrunk):
         if self.lm.get_output_embeddings().bias is not None:
             raise ConfigError(f"model_name {model_name!r} has a bias a word, which no head adds")
         self.hidden_size: int = self.lm.config.hidden_size
+        self.num_words = self.lm.config.vocab_size
         if lora is not None:
             add_lora(self.lm, lora)
 

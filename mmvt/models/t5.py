@@ -72,6 +72,7 @@ class T5Trunk(WritingTrunk):
         # the whole family begins with it, but not all of its configurations say so
         self.t5.config.decoder_start_token_id = self.t5.config.pad_token_id
         self.hidden_size: int = self.t5.config.d_model
+        self.num_words = self.t5.config.vocab_size
         self.prompt_encoder: Any = None
         if prompt_states:
             self.prompt_encoder = copy.deepcopy(self.t5.get_encoder()).eval().requires_grad_(False)

@@ -33,8 +33,10 @@ class WritingTrunk(Trunk):
     Attributes:
         produces: ``hidden`` (batch, text_len, hidden), what each place of ``text_label`` is told
             by, ready to be compared with ``word_embeddings`` (words, hidden).
+        num_words: words that the language model knows; null = it does not tell.
     """
 
+    num_words: int | None = None
     produces = ("hidden", "word_embeddings")
     encodes_apart = False
     tells_words = True

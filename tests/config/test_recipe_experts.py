@@ -6,6 +6,8 @@ import pytest
 
 from mmvt.config.recipe import Recipe
 from mmvt.errors import ConfigError
+from mmvt.processors.text.tokenizer import load_tokenizer
+from tests.corpus import write_tokenizer
 
 YAML = """
 dataset: {meta_processor: CaptionMetaProcessor, video_processor: ExpertsVideoProcessor,
@@ -76,3 +78,22 @@ def test_a_language_model_with_random_weights_or_another_tokenizer_is_told(tmp_p
         f"{path}: trunk.model_name is google/flan-t5-small, but its words are told by the "
         "tokenizer dataset.bert_name, which is words"
     )
+
+
+def test_a_language_model_must_know_all_words_of_the_tokenizer(tmp_path: Path) -> None:
+    words = write_tokenizer(tmp_path / "words")
+    count = len(load_tokenizer(str(words)))
+    path = tmp_path / "experts.yaml"
+    path.write_text(YAML)
+    options = ["dataset.layout=PromptLayout", "dataset.max_len=null", f"dataset.bert_name={words}"]
+    small = "d_model: 8, d_kv: 4, d_ff: 8, num_layers: 1, num_heads: 2"
+    for known in (count - 1, count, count + 1):
+        size = f"trunk.model_config={{{small}, vocab_size: {known}}}"
+        recipe = Recipe.load(path, [*options, size])
+        if known < count:
+            with pytest.raises(
+                ConfigError, match=f"has {count} words, but the language .* {known}"
+            ):
+                recipe.model_in_training()
+        else:
+            assert recipe.model_in_training().trunk.num_words == known
