@@ -62,33 +62,43 @@ class LocalBackend(Backend):
         self, videos: Sequence[Video], encoding: Encoding
     ) -> Generator[Features, None, None]:
         with DecodePool(self.decoders, encoding.request, time_limit=self.time_limit) as pool:
-            encoded = _in_parallel(pool.chunks(videos), encoding, self.workers)
+            encoded = _in_parallel(pool.chunks_and_pauses(videos), encoding, self.workers)
             for found in _in_order(_whole(encoded)):
                 pool.done()
                 yield found
 
 
 def _in_parallel(
-    chunks: Iterable[Chunk], encoding: Encoding, workers: int
+    chunks: Iterable[Chunk | None], encoding: Encoding, workers: int
 ) -> Iterator[tuple[Chunk, Steps | None]]:
     """Yield chunks with their rows, in the order they came, several being encoded at a time.
 
     Workers with one thread each do not wait for each other at every layer, as the threads of one
     operation do: on a busy machine that makes several times the difference. It also makes the
     rows independent of their number.
+
+    Args:
+        chunks: the chunks, and None from time to time while there is none; what is encoded by then
+            is not held back, for the decoders may wait for it before they go on.
+        encoding: makes the rows.
+        workers: chunks that are encoded at a time.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         if workers == 1:  # in this thread, whose memory the encoder has used before
             for chunk in chunks:
-                yield chunk, _steps(chunk, encoding)
+                if chunk is not None:
+                    yield chunk, _steps(chunk, encoding)
             return
         waiting: deque[tuple[Chunk, Future[Steps | None]]] = deque()
         with ThreadPoolExecutor(workers, "encode", torch.set_num_threads, (1,)) as pool:
             for chunk in chunks:
-                waiting.append((chunk, pool.submit(_steps, chunk, encoding)))
-                if len(waiting) > workers:
+                if chunk is not None:
+                    waiting.append((chunk, pool.submit(_steps, chunk, encoding)))
+                while len(waiting) > workers or (
+                    chunk is None and waiting and waiting[0][1].done()
+                ):
                     first, steps = waiting.popleft()
                     yield first, steps.result()
             while waiting:

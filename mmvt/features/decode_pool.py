@@ -26,6 +26,7 @@ from mmvt.features.find import Video
 
 TIME_LIMIT = 300.0
 _PATIENCE_SECONDS = 0.1
+_PAUSE_SECONDS = 0.02
 _PIPE_BYTES = 1 << 20
 _AHEAD = 4  # videos a decoder that may be finished before the one that is waited for
 # buffers of frames go back to the system: a third less memory, and no slower
@@ -99,6 +100,13 @@ class DecodePool:
         A video that is far behind the others is waited for: call :meth:`done` when all of a video
         is used, in the order of the videos.
         """
+        return (chunk for chunk in self.chunks_and_pauses(videos) if chunk is not None)
+
+    def chunks_and_pauses(self, videos: Iterable[Video]) -> Iterator[Chunk | None]:
+        """Yield the chunks of all videos, and None from time to time while there is none.
+
+        Who holds chunks back has to use at None what can be used: the decoders may wait for that.
+        """
         source = enumerate(videos)
         self._threads = [
             threading.Thread(target=self._drive, args=(decoder, source), daemon=True)
@@ -108,7 +116,11 @@ class DecodePool:
             thread.start()
         running = len(self._threads)
         while running:
-            item = self._ready.get()
+            try:
+                item = self._ready.get(timeout=_PAUSE_SECONDS)
+            except queue.Empty:
+                yield None
+                continue
             if item is None:
                 running -= 1
             elif isinstance(item, BaseException):

@@ -42,6 +42,13 @@ def test_videos_come_in_order_with_all_their_steps(
         np.testing.assert_array_equal(part.times, other.times)
 
 
+def test_more_workers_than_chunks_leave_no_decoder_waiting(videos: list[Video]) -> None:
+    # a decoder may be four videos ahead: that many chunks are less than the workers would hold
+    short = [videos[1], videos[4]] * 5
+    found = list(LocalBackend(workers=20).features(short, ENCODING))
+    assert [item.video for item in found] == short
+
+
 def test_who_needs_no_more_ends_it_early(videos: list[Video]) -> None:
     with closing(LocalBackend(decoders=2).features(videos * 5, ENCODING)) as found:
         assert next(found).video == videos[0]
