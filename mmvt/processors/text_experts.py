@@ -118,7 +118,8 @@ def read_expert_lines(path: Path) -> dict[str, list[Word]]:
     """
     problems: list[str] = []
     if path.suffix != ".jsonl":
-        problems.append(f"{path}: is neither a .jsonl file nor a folder of transcripts")
+        what = "is neither a .jsonl file nor a folder of transcripts"
+        problems.append(f"{path}: {what if path.exists() else 'does not exist'}")
         refuse(problems)
     said: dict[str, list[Word]] = {}
     for record in read_json_lines(path, problems):

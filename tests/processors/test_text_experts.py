@@ -64,8 +64,11 @@ def test_lines_that_are_wrong_are_named(tmp_path: Path, line: str, message: str)
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "ocr.csv").touch()
     with pytest.raises(DataError, match=r"neither a .jsonl file nor a folder of transcripts"):
         TextExperts({"ocr": {"path": tmp_path / "ocr.csv"}})
+    with pytest.raises(DataError, match=r"speech/transcripts: does not exist"):
+        TextExperts({"ocr": {"path": tmp_path / "speech" / "transcripts"}})
 
 
 def test_videos_that_an_expert_lacks_are_listed_or_counted(
