@@ -84,7 +84,11 @@ def parser() -> argparse.ArgumentParser:
 @cli_errors
 def main(argv: list[str] | None = None) -> int:
     """Score a file and print the results; return 0."""
-    args = parser().parse_args(argv)
+    made = parser()
+    args = made.parse_args(argv)
+    for option, path in (("--meteor-jar", args.meteor_jar), ("--wordnet", args.wordnet)):
+        if path is not None and not path.exists():
+            made.error(f"{option}: {path} does not exist")
     from mmvt.files import atomic_write_json
 
     results = score(

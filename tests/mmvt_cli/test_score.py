@@ -485,3 +485,14 @@ def test_answers_to_activitynet_qa_are_scored_by_its_types(shared: Path, tmp_pat
     results = score("answers", said, asked)
     assert (results["questions"], results["accuracy"]) == (18000, 1)
     assert results["official"]["ratios"]["yes/no_ratio"] == [22.45, 4041]
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "option"), [("answers", "--wordnet"), ("captions", "--meteor-jar")]
+)
+def test_a_program_or_dictionary_that_is_not_there_is_refused(
+    benchmark: str, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([benchmark, "said.json", "asked.json", option, "nowhere"])
+    assert f"{option}: nowhere does not exist" in capsys.readouterr().err
