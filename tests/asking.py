@@ -130,8 +130,13 @@ def model_of(kind: str) -> MultimodalModel:
 
 
 def taught(kind: str, dataset: MultimodalDataset, steps: int = 150) -> MultimodalModel:
-    """Return a model that learned the examples of a dataset by heart."""
-    model = model_of(kind).train()
+    """Return a model of a kind that learned the examples of a dataset by heart."""
+    return learned(model_of(kind), dataset, steps)
+
+
+def learned(model: MultimodalModel, dataset: MultimodalDataset, steps: int) -> MultimodalModel:
+    """Return the model, which learned the examples of a dataset by heart."""
+    model.train()
     batch = collate([dataset[index] for index in range(len(dataset))])
     tensors = {key: value for key, value in batch.items() if isinstance(value, torch.Tensor)}
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)

@@ -99,10 +99,9 @@ class Planner:
             self.known.setdefault(keys, set()).add("name")
             name = self.defaults.get(keys[-1]) if name is None else name
         if not isinstance(name, str):
-            # a slot that cannot be told is no problem
             if name is None and keys[-1] not in self.defaults:
                 self._missing((*keys, "name"), choices)
-            elif name is not UNKNOWN and name is not None:
+            elif name not in (None, UNKNOWN):  # a default that cannot be told is no problem
                 self.problem(keys, f"must name {choices.removeprefix('name ')}, not {name!r}")
             self.knows_all = False
             return None

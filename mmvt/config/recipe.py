@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmvt.config.compose import resolve
+from mmvt.config.fit import check_parts, check_words, notes_on_language_model
 from mmvt.config.merge import Layer, value_at
 from mmvt.config.original import UNSET, UNUSED
 from mmvt.config.plan import Plan, Planner
@@ -17,12 +18,7 @@ from mmvt.config.translation import MARK
 from mmvt.config.yaml_file import UNKNOWN
 from mmvt.datasets.multimodal import MultimodalDataset
 from mmvt.errors import ConfigError, PluginError, nearest, position
-from mmvt.expert_order import MAIN
 from mmvt.plugins import Plugins, load_plugins
-from mmvt.processors.base import INPUT_KEYS
-from mmvt.processors.expert_words import text_experts
-from mmvt.processors.prompts import PromptLayout
-from mmvt.processors.text.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
     from mmvt.evaluators.base import Metric, Predictor
@@ -144,10 +140,8 @@ class Recipe:
             resolved.data.get("fairseq", {}),
             [*layer.notes, *notes],
         )
-        _check_ports(recipe)
-        _check_experts(recipe)
-        _check_text_experts(recipe)
-        recipe.notes.extend(_notes_on_language_model(recipe))
+        check_parts(recipe)
+        recipe.notes.extend(notes_on_language_model(recipe))
         return recipe
 
     @property
@@ -180,7 +174,7 @@ class Recipe:
             ConfigError: it cannot be run so.
         """
         model = self.model()
-        _check_words(self, model)
+        check_words(self, model)
         if "trainable" in self.plans:
             trainable: Trainable = self.plans["trainable"].build()
             trainable.apply(model)
@@ -283,110 +277,3 @@ def _check_passed_through(planner: Planner) -> None:
         planner.problem((MARK,), f"must be true or false, not {planner.value((MARK,))!r}")
     for group in planner.mapping(("fairseq",)):
         planner.mapping(("fairseq", group))
-
-
-def _check_ports(recipe: Recipe) -> None:
-    from mmvt.models.model import check_ports
-
-    plans = recipe.plans
-    aligner = plans["dataset"].values["aligner"]
-    parts = [aligner, *(aligner.values.get(slot) for slot in ("layout", "masker"))]
-    keys = (*INPUT_KEYS, *(key for part in parts if part for key in part.cls.produces))
-    encoders = {name: plan.cls for name, plan in recipe.encoders.items()}
-    try:
-        check_ports(keys, encoders, plans["trunk"].cls, plans["head"].cls, plans["loss"].cls)
-    except ConfigError as error:
-        raise ConfigError([f"{recipe.path}: {problem}" for problem in error.problems]) from error
-
-
-def _check_experts(recipe: Recipe) -> None:
-    """Raise unless the encoder of experts takes apart what the video processor puts together."""
-    video = recipe.plans["dataset"].values["video_processor"].values
-    encoder = recipe.encoders.get("video", Plan(object)).values
-    told = encoder.get("experts")
-    if not isinstance(told, Mapping) or "experts" not in video:
-        return
-    asked = video.get("expert_rows") or {}
-    read = {name: asked.get(name, 1) for name in video["experts"]}
-    taken = {
-        name: fields.get("rows", 1)
-        for name, fields in told.items()
-        if name != MAIN and isinstance(fields, Mapping)
-    }
-    if read != taken:
-        raise ConfigError(
-            f"{recipe.path}: the video processor reads the experts (with rows a step) {read}, but "
-            f"encoders.video.experts are {taken}"
-        )
-
-
-def _check_text_experts(recipe: Recipe) -> None:
-    """Raise unless text experts have a prompt to stand in, and tell nothing that is written."""
-    dataset = recipe.plans["dataset"].values
-    described = dataset.get("text_experts")
-    if not described:
-        return
-    try:
-        experts = text_experts(described)
-    except ConfigError as error:
-        raise ConfigError([f"{recipe.path}: dataset.{p}" for p in error.problems]) from error
-    problems = []
-    for slot in ("aligner", "evaluation_aligner"):
-        plan = dataset.get(slot)
-        layout = None if plan is None else plan.values.get("layout")
-        if plan and not (
-            plan.cls.shows_experts and layout and issubclass(layout.cls, PromptLayout)
-        ):
-            problems.append(
-                f"dataset.text_experts need a prompt, but {slot} {plan.cls.__name__} has no "
-                "PromptLayout"
-            )
-    texts = dataset["text_processor"]
-    for key, value in texts.values.items():
-        problems += [
-            f"dataset.text_experts.{expert.name}.path {expert.path} is what {texts.cls.__name__} "
-            f"reads ({key}): words that are to be written must not stand in the prompt"
-            for expert in experts
-            if isinstance(value, Path) and expert.path.resolve() == value.resolve()
-        ]
-    if problems:
-        raise ConfigError([f"{recipe.path}: {problem}" for problem in problems])
-
-
-def _tokenizer(recipe: Recipe) -> str | None:
-    """Return the name of the tokenizer that the layout writes with, if it has one."""
-    layout = recipe.plans["dataset"].values["aligner"].values.get("layout")
-    return layout.values.get("bert_name") if isinstance(layout, Plan) else None
-
-
-def _check_words(recipe: Recipe, model: MultimodalModel) -> None:
-    """Raise unless a language model knows all words of the tokenizer."""
-    from mmvt.models.writing import WritingTrunk
-
-    name = _tokenizer(recipe)
-    if name is None or not isinstance(model.trunk, WritingTrunk) or not model.trunk.num_words:
-        return
-    count = len(load_tokenizer(name))
-    if count > model.trunk.num_words:
-        raise ConfigError(
-            f"{recipe.path}: the tokenizer dataset.bert_name {name} has {count} words, but the "
-            f"language model knows {model.trunk.num_words}; set trunk.model_config.vocab_size, or "
-            "name the tokenizer that the model came with"
-        )
-
-
-def _notes_on_language_model(recipe: Recipe) -> Iterator[str]:
-    """Yield what is hardly meant: random weights by name, the ids of another model's words."""
-    tokenizer = _tokenizer(recipe)
-    trunk = recipe.plans["trunk"].values
-    model = trunk.get("model_name")
-    if model and trunk.get("pretrained") is False:
-        yield (
-            f"{recipe.path}: trunk.model_name is {model}, but with trunk.pretrained: false none of "
-            "its weights are used"
-        )
-    if model and tokenizer and model != tokenizer:
-        yield (
-            f"{recipe.path}: trunk.model_name is {model}, but its words are told by the tokenizer "
-            f"dataset.bert_name, which is {tokenizer}"
-        )

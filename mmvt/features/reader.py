@@ -74,20 +74,7 @@ def read_frames(
         ValueError: not exactly one of ``fps`` and ``num_segments`` is given, or a number is out
             of range.
     """
-    if (fps is None) == (num_segments is None):
-        raise ValueError("give either fps or num_segments")
-    if fps is not None and not (math.isfinite(fps) and fps > 0):
-        raise ValueError(f"fps must be positive, not {fps}")
-    for name, number in {
-        "num_segments": num_segments,
-        "short_side": short_side,
-        "crop": crop,
-        "chunk": chunk,
-    }.items():
-        if number is not None and number < 1:
-            raise ValueError(f"{name} must be at least 1, not {number}")
-    if short_side is not None and crop is not None and crop > short_side:
-        raise ValueError(f"crop ({crop}) is larger than short_side ({short_side})")
+    _check_options(fps, num_segments, short_side, crop, chunk)
 
     def chunks() -> Iterator[FrameChunk]:
         # opened on the first step, so that an iterator that is never used holds no file
@@ -102,6 +89,29 @@ def read_frames(
             yield from _in_chunks(pictures, chunk)
 
     return anew_in_each_process(chunks)
+
+
+def _check_options(
+    fps: float | None,
+    num_segments: int | None,
+    short_side: int | None,
+    crop: int | None,
+    chunk: int,
+) -> None:
+    if (fps is None) == (num_segments is None):
+        raise ValueError("give either fps or num_segments")
+    if fps is not None and not (math.isfinite(fps) and fps > 0):
+        raise ValueError(f"fps must be positive, not {fps}")
+    for name, number in {
+        "num_segments": num_segments,
+        "short_side": short_side,
+        "crop": crop,
+        "chunk": chunk,
+    }.items():
+        if number is not None and number < 1:
+            raise ValueError(f"{name} must be at least 1, not {number}")
+    if short_side is not None and crop is not None and crop > short_side:
+        raise ValueError(f"crop ({crop}) is larger than short_side ({short_side})")
 
 
 class _Filters:

@@ -13,7 +13,7 @@ from mmvt.evaluators.metrics.answer import AnswerMetric
 from mmvt.evaluators.metrics.choice import MultipleChoiceMetric
 from mmvt.evaluators.predictors.question import AnswerPredictor, OptionPredictor
 from mmvt.processors.aligners.question import QuestionAligner
-from mmvt.processors.base import VideoProcessor
+from mmvt.processors.base import MetaProcessor, TextProcessor, VideoProcessor
 from mmvt.processors.meta.activitynet_qa import ActivityNetQAMetaProcessor
 from mmvt.processors.meta.nextqa import NExTQAMetaProcessor
 from mmvt.processors.text.questions import ActivityNetQATextProcessor, NExTQATextProcessor
@@ -47,21 +47,23 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def aligner_of(bert_name: str) -> QuestionAligner:
+def dataset_of(meta: MetaProcessor, texts: TextProcessor, bert_name: str) -> MultimodalDataset:
     layout = layout_of(bert_name, max_prompt_len=64, max_text_len=32)
-    return QuestionAligner(layout=layout, bert_name=bert_name)
+    return MultimodalDataset(
+        meta_processor=meta,
+        video_processor=SameVideoProcessor(),
+        text_processor=texts,
+        aligner=QuestionAligner(layout=layout, bert_name=bert_name),
+        split="valid",
+    )
 
 
 def test_nextqa_is_scored_by_its_published_groups(shared: Path, tmp_path: Path) -> None:
     path = shared / "data" / "annotations" / "NExT-QA__dataset_nextqa_val.csv"
     bert_name = words_in(tmp_path)
-    dataset = MultimodalDataset(
-        meta_processor=NExTQAMetaProcessor(split="valid", val_path=path),
-        video_processor=SameVideoProcessor(),
-        text_processor=NExTQATextProcessor(bert_name=bert_name, val_path=path),
-        aligner=aligner_of(bert_name),
-        split="valid",
-    )
+    meta = NExTQAMetaProcessor(split="valid", val_path=path)
+    texts = NExTQATextProcessor(bert_name=bert_name, val_path=path)
+    dataset = dataset_of(meta, texts, bert_name)
     predictions = OptionPredictor(batch_size=128)(model_of("t5"), dataset)
     results = MultipleChoiceMetric()(predictions)
     assert (results["questions"], results["chance"]) == (4996, pytest.approx(0.2))
@@ -74,13 +76,9 @@ def test_nextqa_is_scored_by_its_published_groups(shared: Path, tmp_path: Path) 
 def test_activitynet_qa_is_scored_by_its_types(shared: Path, tmp_path: Path) -> None:
     path = shared / "data" / "annotations" / "activitynet-qa__dataset_val_q.json"
     bert_name = words_in(tmp_path)
-    dataset = MultimodalDataset(
-        meta_processor=ActivityNetQAMetaProcessor(split="valid", val_path=path),
-        video_processor=SameVideoProcessor(),
-        text_processor=ActivityNetQATextProcessor(bert_name=bert_name, val_path=path),
-        aligner=aligner_of(bert_name),
-        split="valid",
-    )
+    meta = ActivityNetQAMetaProcessor(split="valid", val_path=path)
+    texts = ActivityNetQATextProcessor(bert_name=bert_name, val_path=path)
+    dataset = dataset_of(meta, texts, bert_name)
     predictor = AnswerPredictor(batch_size=512, max_decode_length=3)
     results = AnswerMetric()(predictor(model_of("t5"), dataset))
     assert results["questions"] == 18000

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from mmvt.datasets.multimodal import MultimodalDataset, collate
+from mmvt.datasets.multimodal import MultimodalDataset
 from mmvt.errors import ConfigError, DataError
 from mmvt.evaluators.metrics.dense import DenseCaptionMetric
 from mmvt.evaluators.predictors.dense import DenseCaptionPredictor
-from mmvt.losses.language import LanguageCrossEntropy
 from mmvt.models.encoders import VideoTokenMLP
 from mmvt.models.heads.language import LanguageHead
 from mmvt.models.model import MultimodalModel
@@ -25,7 +24,7 @@ from mmvt.processors.layout import VideoTextLayout
 from mmvt.processors.meta.captions import CaptionMetaProcessor
 from mmvt.processors.prompts import PromptLayout
 from mmvt.processors.text.captions import CaptionTextProcessor
-from tests.asking import DIM, T5, WIDTH
+from tests.asking import DIM, T5, WIDTH, learned
 from tests.corpus import COLOURS, write_tokenizer
 
 WORDS = ("a", "ball", "box", ";", *map(str, range(5)), *COLOURS)
@@ -94,16 +93,7 @@ def model_of() -> MultimodalModel:
 
 def taught(dataset: MultimodalDataset, steps: int = 200) -> MultimodalModel:
     """Return a model that learned the examples of a dataset by heart."""
-    model = model_of().train()
-    batch = collate([dataset[index] for index in range(len(dataset))])
-    tensors = {key: value for key, value in batch.items() if isinstance(value, torch.Tensor)}
-    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
-    for _ in range(steps):
-        optimizer.zero_grad()
-        loss = LanguageCrossEntropy()(model(**tensors)["logits"], tensors["text_label"])
-        loss.backward()
-        optimizer.step()
-    return model.eval()
+    return learned(model_of(), dataset, steps)
 
 
 def test_a_model_learns_to_write_what_is_shown_when(tmp_path: Path, bert_name: str):
